@@ -1,0 +1,10 @@
+//! The runtime of CFOST: everything that `#[derive(Synced)]` stands on.
+//!
+//! Apps use it through the `cfost` crate. Data goes one way in (`db.write` → merge → store and
+//! oplog → watchers and sync) and one way in from outside (net → sync → oplog checks → merge →
+//! store → watchers); `ARCHITECTURE.md` says what each room may know of the others.
+
+pub mod clock;
+pub mod host;
+pub mod oplog;
+pub mod schema;

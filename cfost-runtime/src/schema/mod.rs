@@ -1,0 +1,11 @@
+//! What a model is: the constants that the derive writes, and the values that rows are made of.
+
+mod column;
+mod model;
+mod row;
+mod value;
+
+pub use column::{Column, Counter, Lww, MergeAs, RowId, SyncedValue};
+pub use model::{ColumnSchema, Constant, IndexSchema, MergeRule, Model, ModelSchema, Synced};
+pub use row::{RowDecoder, RowEncoder};
+pub use value::{SqlType, Value, ValueError, ValueRef};
