@@ -8,4 +8,6 @@ mod value;
 pub use column::{Column, Counter, Lww, MergeAs, RowId, SyncedValue};
 pub use model::{ColumnSchema, Constant, IndexSchema, MergeRule, Model, ModelSchema, Synced};
 pub use row::{RowDecoder, RowEncoder};
-pub use value::{SqlType, Value, ValueError, ValueRef};
+pub use value::{SqlType, ValueError};
+
+pub use crate::oplog::{Value, ValueRef};
