@@ -5,8 +5,8 @@ mod model;
 mod row;
 mod value;
 
-pub use column::{Column, Counter, Lww, MergeAs, RowId, SyncedValue};
-pub use model::{ColumnSchema, Constant, IndexSchema, MergeRule, Model, ModelSchema, Synced};
+pub use column::{Column, Counter, Lww, MergeAs, NoLiteral, RowId, SyncedValue};
+pub use model::{ColumnSchema, Constant, IndexSchema, Mapping, MergeRule, Model, ModelSchema, Synced};
 pub use row::{RowDecoder, RowEncoder};
 pub use value::{SqlType, ValueError};
 

@@ -1,34 +1,51 @@
 //! Models: what `#[derive(Synced)]` says of a struct.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use super::{RowDecoder, RowEncoder, RowId, SqlType, ValueError};
+use super::{Column, MergeAs, RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef};
 
 /// A struct with `#[derive(Synced)]`: one table, whose rows merge across devices.
 ///
-/// Implement it by the derive only; its methods are called by the runtime.
-#[diagnostic::on_unimplemented(message = "`{Self}` is not a model", note = "add `#[derive(Synced)]` to `{Self}`")]
+/// Implement it by the derive only. It has no methods, so that it adds none to the struct.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a model",
+    label = "not a model",
+    note = "add `#[derive(Synced)]` to `{Self}`"
+)]
 pub trait Synced: Sized + Send + 'static {
-    /// What the struct's attributes say.
-    const SCHEMA: &'static ModelSchema;
-
     /// The type of the field marked `#[synced(id)]`.
     type Id: RowId;
 
+    /// How the struct maps to the rows of its table.
+    const MAPPING: Mapping<Self>;
+
+    /// What the struct's attributes say.
+    const SCHEMA: &'static ModelSchema = Self::MAPPING.schema;
+}
+
+/// How a struct maps to the rows of its table.
+///
+/// One value with closures, and not methods of [`Synced`], for two reasons: rustc checks closures
+/// together with the value they are in, so a field of an impossible type is one error and not one for
+/// each function that touches the field; and a trait in the prelude can't clash with the app's methods.
+pub struct Mapping<M: Synced> {
+    /// What the struct's attributes say.
+    pub schema: &'static ModelSchema,
     /// The row's id.
-    fn id(&self) -> Self::Id;
-
+    pub id: fn(&M) -> M::Id,
     /// Gives the row an id.
-    fn set_id(&mut self, id: Self::Id);
-
+    pub set_id: fn(&mut M, M::Id),
     /// Writes the stored fields, in the order of [`ModelSchema::columns`].
-    fn encode<'a>(&'a self, row: &mut RowEncoder<'a>);
-
+    pub encode: for<'a> fn(&'a M, &mut RowEncoder<'a>),
     /// Reads the stored fields, in the order of [`ModelSchema::columns`].
-    ///
-    /// # Errors
-    /// When a stored value isn't one of its field's type.
-    fn decode(id: Self::Id, row: &mut RowDecoder<'_>) -> Result<Self, ValueError>;
+    pub decode: fn(M::Id, &mut RowDecoder<'_>) -> Result<M, ValueError>,
+}
+
+impl<M: Synced> fmt::Debug for Mapping<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mapping").field(self.schema).finish()
+    }
 }
 
 /// Everything the runtime knows about a model; the derive writes it as a constant.
@@ -65,6 +82,24 @@ pub struct ColumnSchema {
     pub default: Option<Constant>,
 }
 
+impl ColumnSchema {
+    /// A field of type `T` whose last writer wins.
+    pub const fn lww<T: Column>(field: &'static str, name: &'static str) -> Self {
+        Self { field, name, sql_type: T::TYPE, nullable: T::NULLABLE, rule: MergeRule::Lww, default: None }
+    }
+
+    /// A field of type `T` that merges by the rule `R`.
+    pub const fn merged<T: MergeAs<R>, R>(field: &'static str, name: &'static str) -> Self {
+        Self { field, name, sql_type: T::TYPE, nullable: T::NULLABLE, rule: T::RULE, default: None }
+    }
+
+    /// With a default. The literal is there for rustc to compare with the field's type `T`.
+    #[must_use]
+    pub const fn default_to<T: Column>(self, _literal: T::Literal, default: Constant) -> Self {
+        Self { default: Some(default), ..self }
+    }
+}
+
 /// How a column merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MergeRule {
@@ -92,6 +127,19 @@ pub enum Constant {
     Real(f64),
     /// Text.
     Text(&'static str),
+    /// Bytes.
+    Blob(&'static [u8]),
+}
+
+impl From<Constant> for ValueRef<'static> {
+    fn from(constant: Constant) -> Self {
+        match constant {
+            Constant::Integer(value) => Self::Integer(value),
+            Constant::Real(value) => Self::Real(value),
+            Constant::Text(value) => Self::Text(Cow::Borrowed(value)),
+            Constant::Blob(value) => Self::Blob(Cow::Borrowed(value)),
+        }
+    }
 }
 
 /// An index over columns of a model.

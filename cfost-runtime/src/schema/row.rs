@@ -1,6 +1,6 @@
 //! How a struct's fields become the values of a row, and back.
 
-use super::{Column, ModelSchema, ValueError, ValueRef};
+use super::{Column, MergeAs, ModelSchema, ValueError, ValueRef};
 
 /// Collects the values of a row, in the order of the model's columns.
 #[derive(Debug)]
@@ -58,9 +58,21 @@ impl<'a> RowDecoder<'a> {
     ///
     /// # Errors
     /// When the value isn't one of the field's type.
-    pub fn next<T: Column>(&mut self) -> Result<T, ValueError> {
+    pub fn pull<T: Column>(&mut self) -> Result<T, ValueError> {
+        T::decode(self.take())
+    }
+
+    /// The next column's value as a field that merges by the rule `R`.
+    ///
+    /// # Errors
+    /// When the value isn't one of the field's type.
+    pub fn pull_merged<T: MergeAs<R>, R>(&mut self) -> Result<T, ValueError> {
+        T::from_merged(self.take())
+    }
+
+    fn take(&mut self) -> ValueRef<'a> {
         self.read += 1;
-        T::decode(self.values.next().unwrap_or(ValueRef::Null))
+        self.values.next().unwrap_or(ValueRef::Null)
     }
 
     /// How many values have been read: names the column that an error is about.

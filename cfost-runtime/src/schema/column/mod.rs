@@ -1,6 +1,12 @@
 //! Which Rust types a column can have, and which merge rule each can carry.
 
-use std::borrow::Cow;
+mod bytes;
+mod float;
+mod integer;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(any(feature = "chrono", feature = "jiff", feature = "time"))]
+mod time;
 
 use uuid::Uuid;
 
@@ -17,6 +23,10 @@ use super::{MergeRule, SqlType, ValueError, ValueRef};
 pub trait SyncedValue: Sized {
     /// The column's type in the database file.
     const TYPE: SqlType;
+
+    /// What a literal in `#[synced(default = ..)]` has to be: the type itself, `&'static str` for
+    /// text, [`NoLiteral`] when there is none.
+    type Literal: Copy;
 
     /// The value to store.
     ///
@@ -44,6 +54,9 @@ pub trait Column: Sized {
     /// Whether the column may be NULL.
     const NULLABLE: bool;
 
+    /// What a literal in `#[synced(default = ..)]` has to be.
+    type Literal: Copy;
+
     /// The value to store.
     ///
     /// # Errors
@@ -61,6 +74,8 @@ impl<T: SyncedValue> Column for T {
     const TYPE: SqlType = T::TYPE;
     const NULLABLE: bool = false;
 
+    type Literal = T::Literal;
+
     fn encode(&self) -> Result<ValueRef<'_>, ValueError> {
         SyncedValue::encode(self)
     }
@@ -74,6 +89,8 @@ impl<T: SyncedValue> Column for Option<T> {
     const TYPE: SqlType = T::TYPE;
     const NULLABLE: bool = true;
 
+    type Literal = T::Literal;
+
     fn encode(&self) -> Result<ValueRef<'_>, ValueError> {
         self.as_ref().map_or(Ok(ValueRef::Null), SyncedValue::encode)
     }
@@ -85,6 +102,10 @@ impl<T: SyncedValue> Column for Option<T> {
         }
     }
 }
+
+/// The [`SyncedValue::Literal`] of types that no literal writes, such as timestamps.
+#[derive(Clone, Copy, Debug)]
+pub enum NoLiteral {}
 
 /// The type of a row's id: [`Uuid`] or a newtype around it.
 #[diagnostic::on_unimplemented(
@@ -121,44 +142,24 @@ pub enum Counter {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be merged as `{R}`",
     label = "this type has no `{R}` merge",
-    note = "`lww` fits every column type; `counter` fits i64, i32, i16 and i8"
+    note = "`lww` fits every column type; `counter` fits i64, i32, i16, i8, and newtypes around them"
 )]
-pub trait MergeAs<R> {
+pub trait MergeAs<R>: Column {
     /// The rule, for the schema.
     const RULE: MergeRule;
+
+    /// The field's value for what the writes of all devices merged to.
+    ///
+    /// # Errors
+    /// When the value isn't one of this type. A counter's sum beyond the type's range is none: two
+    /// devices that each stay within it can leave it together, so the nearest value is read.
+    fn from_merged(value: ValueRef<'_>) -> Result<Self, ValueError>;
 }
 
 impl<T: Column> MergeAs<Lww> for T {
     const RULE: MergeRule = MergeRule::Lww;
-}
 
-impl SyncedValue for Uuid {
-    const TYPE: SqlType = SqlType::Blob;
-
-    fn encode(&self) -> Result<ValueRef<'_>, ValueError> {
-        Ok(ValueRef::Blob(Cow::Borrowed(self.as_bytes())))
-    }
-
-    fn decode(value: ValueRef<'_>) -> Result<Self, ValueError> {
-        match value {
-            ValueRef::Blob(bytes) => Uuid::from_slice(&bytes)
-                .map_err(|error| ValueError::Invalid { target: "Uuid", reason: error.to_string() }),
-            other => Err(ValueError::Kind { expected: "bytes", found: other.kind() }),
-        }
-    }
-}
-
-impl SyncedValue for String {
-    const TYPE: SqlType = SqlType::Text;
-
-    fn encode(&self) -> Result<ValueRef<'_>, ValueError> {
-        Ok(ValueRef::Text(Cow::Borrowed(self)))
-    }
-
-    fn decode(value: ValueRef<'_>) -> Result<Self, ValueError> {
-        match value {
-            ValueRef::Text(text) => Ok(text.into_owned()),
-            other => Err(ValueError::Kind { expected: "text", found: other.kind() }),
-        }
+    fn from_merged(value: ValueRef<'_>) -> Result<Self, ValueError> {
+        Column::decode(value)
     }
 }
