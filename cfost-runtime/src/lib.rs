@@ -6,5 +6,6 @@
 
 pub mod clock;
 pub mod host;
+pub mod identity;
 pub mod oplog;
 pub mod schema;

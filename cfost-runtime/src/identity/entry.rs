@@ -1,0 +1,348 @@
+//! One entry of an identity log: its bytes, its id, its signature.
+//!
+//! `docs/security.md` has the format as a table. The id is the hash of everything but the signature,
+//! and the signature is over the id; an entry is stored and sent as the bytes that were signed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+
+use super::error::{IdentityError, Result};
+use super::keys::{self, DeviceKeys, DevicePublic};
+use super::limits::{ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX};
+use super::text;
+use super::wire::{Reader, put_str};
+use crate::clock::Timestamp;
+use crate::oplog::{DeviceId, UserId};
+
+const VERSION: u8 = 1;
+const SIGNATURE_BYTES: usize = 64;
+const ID_CONTEXT: &str = "cfost identity entry v1";
+const SIGNATURE_DOMAIN: &[u8] = b"cfost identity entry v1\0";
+const PROOF_DOMAIN: &[u8] = b"cfost device proof v1\0";
+
+const KIND_ADD_DEVICE: u8 = 1;
+const KIND_RENAME_DEVICE: u8 = 2;
+const KIND_PROFILE: u8 = 3;
+
+/// The name of an entry: the hash of what its author signed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId([u8; 32]);
+
+impl EntryId {
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the id.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntryId({self})")
+    }
+}
+
+/// A device asking to belong to a user: its keys, its name, and a proof that it holds the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddDevice {
+    keys: DevicePublic,
+    name: String,
+    signing_proof: [u8; 64],
+    transport_proof: [u8; 64],
+}
+
+impl AddDevice {
+    /// The request of the device that holds `keys` to become one of `user`'s devices.
+    ///
+    /// # Errors
+    /// [`IdentityError::Text`] for an empty or overlong name, or one with control characters.
+    pub fn new(user: UserId, keys: &DeviceKeys, name: &str) -> Result<Self> {
+        text::check_device_name(name)?;
+        let public = keys.public();
+        let statement = proof_statement(user, &public);
+        Ok(Self {
+            keys: public,
+            name: name.to_owned(),
+            signing_proof: keys::sign(keys.signing(), PROOF_DOMAIN, &statement),
+            transport_proof: keys::sign(keys.transport(), PROOF_DOMAIN, &statement),
+        })
+    }
+
+    /// The device's public keys.
+    pub fn keys(&self) -> &DevicePublic {
+        &self.keys
+    }
+
+    /// The name that the device gives itself.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Checks that whoever made the request holds the signing and the transport key, and made it for
+    /// `user`: no device can be enrolled against its will, nor under another's transport key.
+    pub(super) fn verify(&self, user: UserId) -> Result<()> {
+        let statement = proof_statement(user, &self.keys);
+        let what = "a device's proof of its keys";
+        keys::verify(what, &self.keys.signing, PROOF_DOMAIN, &statement, &self.signing_proof)?;
+        keys::verify(what, &self.keys.transport, PROOF_DOMAIN, &statement, &self.transport_proof)
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.keys.to_bytes());
+        out.extend_from_slice(&self.signing_proof);
+        out.extend_from_slice(&self.transport_proof);
+        put_str(out, &self.name);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let keys = DevicePublic::from_bytes(&reader.array()?);
+        let (signing_proof, transport_proof) = (reader.array()?, reader.array()?);
+        let name = reader.str()?;
+        text::check_device_name(name)?;
+        Ok(Self { keys, name: name.to_owned(), signing_proof, transport_proof })
+    }
+}
+
+fn proof_statement(user: UserId, keys: &DevicePublic) -> Vec<u8> {
+    [user.as_bytes().as_slice(), &keys.to_bytes()].concat()
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Body {
+    /// A device now belongs to the user.
+    AddDevice(AddDevice),
+    /// A device has another name.
+    RenameDevice {
+        /// Which device.
+        device: DeviceId,
+        /// Its name from now on.
+        name: String,
+    },
+    /// The user's name and address have changed.
+    Profile(Profile),
+    /// Something that a newer app said. It is kept and passed on, and understood after an update.
+    Unknown {
+        /// The kind byte.
+        kind: u8,
+        /// The body as it is.
+        bytes: Vec<u8>,
+    },
+}
+
+/// How a user wants to be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The user's name.
+    pub name: String,
+    /// The user's e-mail address.
+    pub email: String,
+}
+
+impl Body {
+    fn kind(&self) -> u8 {
+        match self {
+            Self::AddDevice(_) => KIND_ADD_DEVICE,
+            Self::RenameDevice { .. } => KIND_RENAME_DEVICE,
+            Self::Profile(_) => KIND_PROFILE,
+            Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    /// Checks what a person typed, so that nothing is signed that a reader would refuse.
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::AddDevice(_) | Self::Unknown { .. } => Ok(()),
+            Self::RenameDevice { name, .. } => text::check_device_name(name),
+            Self::Profile(profile) => {
+                text::check_user_name(&profile.name)?;
+                text::check_email(&profile.email)
+            }
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::AddDevice(add) => add.write(&mut out),
+            Self::RenameDevice { device, name } => {
+                out.extend_from_slice(device.as_bytes());
+                put_str(&mut out, name);
+            }
+            Self::Profile(profile) => {
+                put_str(&mut out, &profile.name);
+                put_str(&mut out, &profile.email);
+            }
+            Self::Unknown { bytes, .. } => out.extend_from_slice(bytes),
+        }
+        out
+    }
+
+    fn decode(kind: u8, bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new("identity entry body", bytes);
+        let body = match kind {
+            0 => return Err(reader.malformed("kind 0 does not exist")),
+            KIND_ADD_DEVICE => Self::AddDevice(AddDevice::read(&mut reader)?),
+            KIND_RENAME_DEVICE => {
+                Self::RenameDevice { device: DeviceId::from_bytes(reader.array()?), name: reader.str()?.to_owned() }
+            }
+            KIND_PROFILE => Self::Profile(Profile { name: reader.str()?.to_owned(), email: reader.str()?.to_owned() }),
+            kind => return Ok(Self::Unknown { kind, bytes: bytes.to_vec() }),
+        };
+        body.check()?;
+        reader.end()?;
+        Ok(body)
+    }
+}
+
+/// A signed entry of an identity log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    id: EntryId,
+    user: UserId,
+    author: [u8; 32],
+    at: Timestamp,
+    parents: Vec<EntryId>,
+    body: Body,
+    signature: [u8; SIGNATURE_BYTES],
+    bytes: Arc<[u8]>,
+}
+
+impl Entry {
+    /// Signs an entry. `parents` must be sorted, without duplicates, and no more than the limit.
+    pub(super) fn sign(
+        key: &SigningKey,
+        user: UserId,
+        at: Timestamp,
+        parents: Vec<EntryId>,
+        body: Body,
+    ) -> Result<Self> {
+        body.check()?;
+        let author = key.verifying_key().to_bytes();
+        let encoded = body.encode();
+        let too_long = IdentityError::Malformed { what: "identity entry", problem: "it is longer than 64 KiB" };
+        let body_length = u16::try_from(encoded.len()).map_err(|_| too_long.clone())?;
+        let parents_count = u8::try_from(parents.len()).expect("the author names at most 64 parents");
+
+        let mut bytes = Vec::with_capacity(encoded.len() + 32 * parents.len() + 128);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(user.as_bytes());
+        bytes.extend_from_slice(&author);
+        bytes.extend_from_slice(&at.as_u64().to_le_bytes());
+        bytes.push(parents_count);
+        parents.iter().for_each(|parent| bytes.extend_from_slice(&parent.0));
+        bytes.push(body.kind());
+        bytes.extend_from_slice(&body_length.to_le_bytes());
+        bytes.extend_from_slice(&encoded);
+
+        let id = EntryId(blake3::derive_key(ID_CONTEXT, &bytes));
+        let signature = keys::sign(key, SIGNATURE_DOMAIN, &id.0);
+        bytes.extend_from_slice(&signature);
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(too_long);
+        }
+        Ok(Self { id, user, author, at, parents, body, signature, bytes: bytes.into() })
+    }
+
+    /// Reads an entry, strictly, and checks its signature. Whether its author was authorised is for
+    /// the log to say.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`], [`IdentityError::Version`], [`IdentityError::Text`] for a name
+    /// that must not be shown, [`IdentityError::Signature`].
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let entry = Self::parse(bytes)?;
+        entry.verify()?;
+        Ok(entry)
+    }
+
+    /// Reads an entry, strictly, without checking what it claims.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new("identity entry", bytes);
+        if bytes.len() > ENTRY_BYTES_MAX {
+            return Err(reader.malformed("it is longer than 64 KiB"));
+        }
+        reader.version(VERSION)?;
+        let user = UserId::from_bytes(reader.array()?);
+        let author = reader.array()?;
+        let at = Timestamp::from_u64(reader.u64()?);
+        let parents_count = usize::from(reader.u8()?);
+        if parents_count > ENTRY_PARENTS_MAX {
+            return Err(reader.malformed("it has more than 64 parents"));
+        }
+        let parents = (0..parents_count).map(|_| Ok(EntryId(reader.array()?))).collect::<Result<Vec<_>>>()?;
+        if !parents.is_sorted_by(|a, b| a < b) {
+            return Err(reader.malformed("its parents are not sorted, or doubled"));
+        }
+        let kind = reader.u8()?;
+        let body_length = usize::from(reader.u16()?);
+        let body = Body::decode(kind, reader.bytes(body_length)?)?;
+        let signature = reader.array()?;
+        reader.end()?;
+        let id = EntryId(blake3::derive_key(ID_CONTEXT, &bytes[..bytes.len() - SIGNATURE_BYTES]));
+        Ok(Self { id, user, author, at, parents, body, signature, bytes: bytes.into() })
+    }
+
+    /// Checks the author's signature, and a new device's proof of its keys.
+    pub(super) fn verify(&self) -> Result<()> {
+        keys::verify("an identity entry", &self.author, SIGNATURE_DOMAIN, &self.id.0, &self.signature)?;
+        match &self.body {
+            Body::AddDevice(add) => add.verify(self.user),
+            _ => Ok(()),
+        }
+    }
+
+    /// The entry's name: the hash of what its author signed.
+    pub fn id(&self) -> EntryId {
+        self.id
+    }
+
+    /// Whose identity log it belongs to.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The public key of its author: the user's root key, or a device's signing key.
+    pub fn author(&self) -> &[u8; 32] {
+        &self.author
+    }
+
+    /// When it was made, by its author's clock.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The entries that its author knew and that no other known entry built on, sorted.
+    pub fn parents(&self) -> &[EntryId] {
+        &self.parents
+    }
+
+    /// What it says.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The bytes that are stored and sent.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("id", &self.id).field("at", &self.at).field("body", &self.body).finish()
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with users, devices, passwords and pairing.
+
+use thiserror::Error;
+
+use super::entry::EntryId;
+use crate::oplog::{DeviceId, UserId};
+
+/// The outcome of an operation on identities.
+pub type Result<T, E = IdentityError> = std::result::Result<T, E>;
+
+/// An operation on users, devices, passwords or pairing failed.
+///
+/// No variant carries a secret, so every one of them may be logged.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// A recovery phrase has the wrong number of words.
+    #[error("a recovery phrase has 24 words, this one has {words}: check that none is missing or doubled")]
+    PhraseLength {
+        /// How many words were given.
+        words: usize,
+    },
+    /// A word of a recovery phrase is not in the list.
+    #[error("word {position} of the recovery phrase is not in the word list: check its spelling")]
+    PhraseWord {
+        /// The position of the word, from 1. The word itself is left out: it may be secret.
+        position: usize,
+    },
+    /// The words of a recovery phrase are all known but do not belong together.
+    #[error("the recovery phrase does not add up: check the order of the words, and each word")]
+    PhraseChecksum,
+
+    /// A name or an address cannot be accepted.
+    #[error("{field} {problem}")]
+    Text {
+        /// What was named, such as `device name`.
+        field: &'static str,
+        /// Why it cannot be accepted.
+        problem: &'static str,
+    },
+    /// Secret bytes that should hold keys have the wrong length.
+    #[error("{what} has {found} bytes instead of {expected}: the place they were kept in is damaged")]
+    KeyLength {
+        /// Which keys were read.
+        what: &'static str,
+        /// How many bytes there are.
+        found: usize,
+        /// How many there must be.
+        expected: usize,
+    },
+
+    /// Bytes do not follow their format.
+    #[error("malformed {what}: {problem}")]
+    Malformed {
+        /// What was read.
+        what: &'static str,
+        /// Which rule of the format is broken.
+        problem: &'static str,
+    },
+    /// Bytes follow a format that this build does not know.
+    #[error("{what} has version {found}, this app knows versions up to {supported}: update the app")]
+    Version {
+        /// What was read.
+        what: &'static str,
+        /// The version that it says it has.
+        found: u8,
+        /// The newest version that this build reads.
+        supported: u8,
+    },
+    /// An entry belongs to another user's log.
+    #[error("the identity entry belongs to user {found}, not to {expected}")]
+    WrongUser {
+        /// Whose entry it is.
+        found: UserId,
+        /// Whose log it was offered to.
+        expected: UserId,
+    },
+    /// A signature does not match.
+    #[error("the signature of {what} does not match: it was altered, or made with another key")]
+    Signature {
+        /// What was signed.
+        what: &'static str,
+    },
+    /// An entry's author was not a device of the user when the entry was made.
+    #[error("device {device} was not authorised to add to the identity log: pair it first")]
+    NotAuthorised {
+        /// The author.
+        device: DeviceId,
+    },
+    /// An entry names parents that are neither here nor among what arrived with it.
+    #[error("the identity log is incomplete: {missing} is missing; fetch it from another device")]
+    MissingEntry {
+        /// One of the entries that are missing.
+        missing: EntryId,
+    },
+    /// Too much is waiting for entries that have not arrived.
+    #[error("too many identity entries arrived before the ones they build on: send them in causal order")]
+    WaitingFull,
+    /// The identity log has reached its largest size.
+    #[error("the identity log is full ({limit} entries)")]
+    LogFull {
+        /// How many entries a log can hold.
+        limit: usize,
+    },
+    /// A device is not in the identity log.
+    #[error("device {device} is not a device of this user: pair it first")]
+    UnknownDevice {
+        /// The device that was asked for.
+        device: DeviceId,
+    },
+    /// A certificate does not lead from the user's root key to the device.
+    #[error("the device certificate does not hold: {problem}")]
+    Certificate {
+        /// The link that is broken.
+        problem: &'static str,
+    },
+    /// The other end of a connection is not who it should be.
+    #[error("the other end of the connection is not the device it claims to be: the connection was refused")]
+    WrongPeer,
+}

@@ -1,0 +1,29 @@
+//! Who a user is, which devices are the user's, and how a new one becomes one of them.
+//!
+//! A user is a root key, which comes from 24 words. The root key certifies the user's first device
+//! and is then erased; from there on a device certifies the next. These certifications, and the names
+//! of things, are the user's [identity log](IdentityLog), of which every device holds a copy. A
+//! device proves who it is by the [certificate](verify_certificate) cut out of that log, and by
+//! holding the keys that the certificate names.
+//!
+//! Everything here is a pure value: no file, no socket, no clock but the one handed in. What must
+//! last is bytes that the store keeps.
+
+mod certificate;
+mod entry;
+mod error;
+mod keys;
+pub mod limits;
+mod log;
+mod phrase;
+#[cfg(test)]
+mod tests;
+mod text;
+mod wire;
+
+pub use certificate::verify_certificate;
+pub use entry::{AddDevice, Body, Entry, EntryId, Profile};
+pub use error::{IdentityError, Result};
+pub use keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
+pub use log::{Device, IdentityLog, Inserted};
+pub use phrase::RecoveryPhrase;
