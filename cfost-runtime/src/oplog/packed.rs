@@ -1,0 +1,92 @@
+//! Changes as they are stored and sent: without what their place in a chain says already.
+
+use super::bytes::{ByteReader, put_slice, put_varint};
+use super::header::{ChangeFlags, Dep, DepOrder, SEALED_BYTES_MIN, check_max};
+use super::limits::{CHANGE_BYTES_MAX, DEPS_MAX, SEGMENTS_MAX};
+use super::{ChangeId, Head, LogId, OplogError};
+
+/// The fewest bytes of a packed dep: log, a seq of one byte, id.
+const DEP_BYTES_MIN: usize = 16 + 1 + 32;
+
+/// A packed change, borrowed from its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedChange<'a> {
+    /// What the change is, beside what it holds.
+    pub flags: ChangeFlags,
+    /// The epoch whose key sealed it.
+    pub epoch: u32,
+    /// The nonce it was sealed with.
+    pub nonce: [u8; 24],
+    /// The heads of other logs that it had seen and its predecessor had not, sorted by log.
+    pub deps: Vec<Dep>,
+    /// Its sealed segments.
+    pub segments: Vec<&'a [u8]>,
+}
+
+impl<'a> PackedChange<'a> {
+    /// Reads a packed change.
+    ///
+    /// # Errors
+    /// When the bytes are no change, or not the only way to write it.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, OplogError> {
+        check_max("bytes of one change", bytes.len(), CHANGE_BYTES_MAX)?;
+        let mut reader = ByteReader::new("change", bytes);
+        let flags = ChangeFlags::from_u8(reader.u8()?).ok_or_else(|| reader.malformed("an unknown flag"))?;
+        let epoch = reader.varint_u32()?;
+        let nonce = reader.array()?;
+        let count = reader.count("deps of one change", DEP_BYTES_MIN, DEPS_MAX)?;
+        let mut deps = Vec::with_capacity(count);
+        let mut order = DepOrder::new(None);
+        for _ in 0..count {
+            let dep = Dep {
+                log: LogId::from_bytes(reader.array()?),
+                head: Head { seq: reader.varint()?, id: ChangeId::from_bytes(reader.array()?) },
+            };
+            order.check(&dep).map_err(|reason| reader.malformed(reason))?;
+            deps.push(dep);
+        }
+        let count = reader.count("segments of one change", 1 + SEALED_BYTES_MIN, SEGMENTS_MAX)?;
+        let mut segments = Vec::with_capacity(count);
+        for _ in 0..count {
+            let sealed = reader.slice()?;
+            if sealed.len() < SEALED_BYTES_MIN {
+                return Err(reader.malformed("a segment too short to be sealed"));
+            }
+            segments.push(sealed);
+        }
+        reader.end()?;
+        Ok(Self { flags, epoch, nonce, deps, segments })
+    }
+
+    /// The change's only encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let body: usize = self.segments.iter().map(|sealed| sealed.len() + 3).sum();
+        let mut out = Vec::with_capacity(body + 64 + self.deps.len() * (DEP_BYTES_MIN + 9));
+        put_head(&mut out, self.flags, self.epoch, &self.nonce, &self.deps, self.segments.len());
+        for sealed in &self.segments {
+            put_slice(&mut out, sealed);
+        }
+        out
+    }
+}
+
+/// Writes all of a packed change that comes before its segments.
+pub(super) fn put_head(
+    out: &mut Vec<u8>,
+    flags: ChangeFlags,
+    epoch: u32,
+    nonce: &[u8; 24],
+    deps: &[Dep],
+    segments: usize,
+) {
+    out.push(flags.as_u8());
+    put_varint(out, u64::from(epoch));
+    out.extend_from_slice(nonce);
+    put_varint(out, deps.len() as u64);
+    for dep in deps {
+        out.extend_from_slice(dep.log.as_bytes());
+        put_varint(out, dep.head.seq);
+        out.extend_from_slice(dep.head.id.as_bytes());
+    }
+    put_varint(out, segments as u64);
+}
