@@ -117,4 +117,55 @@ pub enum IdentityError {
     /// The other end of a connection is not who it should be.
     #[error("the other end of the connection is not the device it claims to be: the connection was refused")]
     WrongPeer,
+
+    /// A new password is too easy to guess.
+    #[error("the password is too short: use at least {chars_min} characters")]
+    WeakPassword {
+        /// How many characters it must have.
+        chars_min: usize,
+    },
+    /// An address and a password are too long to be worked on.
+    #[error("the address and the password are longer than {bytes_max} bytes: shorten them")]
+    PasswordTooLong {
+        /// How many bytes both may have together.
+        bytes_max: usize,
+    },
+    /// The password or the address is wrong. Which of them is not said, and takes no different time.
+    #[error("wrong e-mail address or password")]
+    WrongCredentials,
+    /// Too many wrong passwords in a row.
+    #[error("too many wrong passwords: try again in {} s", wait_ms.div_ceil(1000))]
+    TooManyAttempts {
+        /// How long to wait, in milliseconds.
+        wait_ms: u64,
+    },
+    /// A vault asks for more, or less, work than this build is willing to do.
+    #[error(
+        "the vault asks for {memory_kib} KiB, {passes} passes and {lanes} lanes, beyond the limits: it was altered"
+    )]
+    PasswordCost {
+        /// Memory, in KiB.
+        memory_kib: u32,
+        /// Passes over the memory.
+        passes: u32,
+        /// Lanes.
+        lanes: u32,
+    },
+    /// There is not enough memory to check a password.
+    #[error(
+        "checking the password needs {memory_kib} KiB of memory, which this device does not have: close other apps"
+    )]
+    OutOfMemory {
+        /// Memory, in KiB.
+        memory_kib: u32,
+    },
+    /// The password is right but the key that it unlocks was altered.
+    #[error("the vault is damaged: restore it from a backup, or recover with the 24 words")]
+    VaultDamaged,
+    /// A wrapped secret does not open.
+    #[error("the secret kept as '{context}' does not open: it was altered, or belongs to another vault")]
+    Wrapped {
+        /// The place that it was looked for in.
+        context: String,
+    },
 }

@@ -17,3 +17,18 @@ pub const LOG_ENTRIES_MAX: usize = 100_000;
 pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest certificate: how many devices may stand between the root key and a device.
 pub const CERTIFICATE_ENTRIES_MAX: usize = 256;
+
+/// Shortest password, in characters.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Longest address and password together, in bytes.
+pub const PASSWORD_BYTES_MAX: usize = 4096;
+/// Most memory that a vault may ask for, in KiB: four times the default.
+pub const PASSWORD_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Most passes over the memory that a vault may ask for.
+pub const PASSWORD_PASSES_MAX: u32 = 10;
+/// Most lanes that a vault may ask for.
+pub const PASSWORD_LANES_MAX: u32 = 16;
+/// Wrong passwords in a row before the prompt makes one wait.
+pub const LOGIN_FREE_ATTEMPTS: u32 = 3;
+/// Longest wait between two passwords, in milliseconds.
+pub const LOGIN_WAIT_MS_MAX: u64 = 15 * 60 * 1000;

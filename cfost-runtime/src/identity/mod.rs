@@ -9,21 +9,27 @@
 //! Everything here is a pure value: no file, no socket, no clock but the one handed in. What must
 //! last is bytes that the store keeps.
 
+mod attempts;
 mod certificate;
 mod entry;
 mod error;
 mod keys;
 pub mod limits;
 mod log;
+mod master;
 mod phrase;
 #[cfg(test)]
 mod tests;
 mod text;
+mod vault;
 mod wire;
 
+pub use attempts::LoginAttempts;
 pub use certificate::verify_certificate;
 pub use entry::{AddDevice, Body, Entry, EntryId, Profile};
 pub use error::{IdentityError, Result};
 pub use keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
 pub use log::{Device, IdentityLog, Inserted};
+pub use master::MasterKey;
 pub use phrase::RecoveryPhrase;
+pub use vault::{PasswordCost, Vault};

@@ -49,6 +49,10 @@ impl<'a> Reader<'a> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
+    pub(super) fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
     pub(super) fn u64(&mut self) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array()?))
     }
@@ -57,6 +61,11 @@ impl<'a> Reader<'a> {
     pub(super) fn str(&mut self) -> Result<&'a str> {
         let length = self.u8()?;
         std::str::from_utf8(self.bytes(length.into())?).map_err(|_| self.malformed("a string is not UTF-8"))
+    }
+
+    /// What has not been read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Asserts that all has been read.
