@@ -9,3 +9,4 @@ pub mod host;
 pub mod identity;
 pub mod oplog;
 pub mod schema;
+pub mod sync;

@@ -12,7 +12,7 @@
 //! Every decoder accepts one encoding of each value and refuses all others, before it allocates what the
 //! bytes ask for. `docs/oplog-format.md` has the tables.
 
-mod bytes;
+pub(crate) mod bytes;
 mod chain;
 mod error;
 mod header;

@@ -1,0 +1,31 @@
+//! How two devices of a user bring each other up to date, without any input or output.
+//!
+//! A [`Session`] is one end of one connection. It is given what arrives ([`Input`]), asks the database
+//! ([`Replica`]), and gives back what to send and what happened ([`Output`]). It has no clock, no thread
+//! and no socket: libp2p, an in-memory pipe and a simulator drive the same one.
+//!
+//! 1. **Greeting.** The dialer knows from the identity log which key belongs to a device of its user;
+//!    to any other it says nothing. It sends `Hello` with its certificate and digests of what it
+//!    holds, and its frontiers behind. The listener sends *nothing* until that certificate holds and
+//!    names the key which the connection has authenticated. With equal digests that is all: one round trip,
+//!    however many devices and spaces there are.
+//! 2. **Identities first.** If the identity logs differ, each side asks for what it lacks, and gets it
+//!    before the first change: so the author of a change is known when the change arrives.
+//! 3. **Changes.** `RequestOps` tells a frontier per space and means: send me everything beyond it, and
+//!    keep doing so. `SendOps` carries runs of changes, several frames in flight, bounded by a
+//!    window; `Ack` says that they are durable. So a session stays live after catching up, and a
+//!    session that dies is resumed by the next one from the frontier.
+//!
+//! What holds: a peer that is no authorised device gets no byte from a listener; an acknowledged change
+//! is durable; whatever a peer sends, memory stays within [`limits`] and the session ends in a
+//! [`SyncError`] or goes on, it never panics. `docs/wire.md` has the messages, the states and the limits.
+
+mod error;
+pub mod limits;
+mod message;
+mod replica;
+mod session;
+
+pub use error::{ErrorCode, ReplicaError, SyncError};
+pub use replica::{Applied, Refusal, Refused, Replica, Seqs, Served};
+pub use session::{CloseReason, Event, Input, Output, Session, Tally};

@@ -1,0 +1,113 @@
+//! What a session needs from the database it syncs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ReplicaError;
+use crate::identity::IdentityLog;
+use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, Run, SpaceId};
+
+/// For a space: how far each log is held, by the seq of the newest change.
+pub type Seqs = BTreeMap<LogId, u64>;
+
+/// One database as its sessions see it. The store implements it; tests have one in memory.
+///
+/// Every method blocks until it is done, and what it wrote is durable when it returns: peers are told
+/// so. Several sessions may call at once, from several threads.
+pub trait Replica: Send + Sync {
+    /// This device.
+    fn device(&self) -> DeviceId;
+
+    /// The identity log as it is now.
+    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError>;
+
+    /// Adds entries to the identity log and returns how many were new. Entries that do not hold by
+    /// themselves (forged, of another user) are left out, not an error: the others still count.
+    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError>;
+
+    /// The identity entries that lead from the user's root key to this device.
+    fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError>;
+
+    /// The spaces that this device and `peer` both belong to. For devices of one user: all of them.
+    fn spaces(&self, peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError>;
+
+    /// The newest change of every log that is held in `space`.
+    fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError>;
+
+    /// The id of one change, if it is held: to compare with what a peer says of it.
+    fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError>;
+
+    /// The log that this device's next change in `space` goes to, if it has made one.
+    fn own_log(&self, space: SpaceId) -> Result<Option<LogId>, ReplicaError>;
+
+    /// A peer holds `head` of this device's own log, which this database does not: it was restored from
+    /// an old copy, or copied. From now on it must write to a new [`LogId`], and treat the old one
+    /// as any other log, whose missing changes may arrive from the peer.
+    fn own_log_is_behind(&self, space: SpaceId, log: LogId, head: Head) -> Result<(), ReplicaError>;
+
+    /// Changes of `space` that go beyond `held`, as runs that each end at a signed change, in the order
+    /// in which they were applied here. Signs where needed and passes the exposure barrier first.
+    ///
+    /// Gives at most `bytes_max` bytes of encoded runs, but one run if there is any. A log that `held`
+    /// doesn't name is held up to 0; one that `held` has further than this replica has no run.
+    fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>, ReplicaError>;
+
+    /// Verifies runs and applies them durably, each as far as it goes. Changes that are held already are
+    /// no error. The runs are of spaces that [`Replica::spaces`] names, in the order of arrival; runs of
+    /// one log continue each other. An error means that the database failed, not that a run is bad.
+    fn apply(&self, runs: Vec<Run>) -> Result<Applied, ReplicaError>;
+
+    /// `peer` has just proved who it is, or has just gone: the time to note when it was last seen.
+    fn seen(&self, peer: DeviceId) -> Result<(), ReplicaError>;
+}
+
+/// A run about to be sent.
+#[derive(Debug)]
+pub struct Served {
+    /// The run.
+    pub run: Run,
+    /// Its last change.
+    pub head: Head,
+}
+
+/// What came of runs that were given to [`Replica::apply`].
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Changes that are new here.
+    pub changes: u64,
+    /// Ops in these changes.
+    pub ops: u64,
+    /// Per space: the newest change that is now durable of each log that the runs are of.
+    pub heads: BTreeMap<SpaceId, Frontier>,
+    /// Runs that were not applied, or not to their end.
+    pub refused: Vec<Refused>,
+}
+
+/// A run that could not be applied.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its space.
+    pub space: SpaceId,
+    /// Its log.
+    pub log: LogId,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why a run could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Changes between what is held and the run's first are missing; they are asked for again.
+    Gap,
+    /// Its author is no device that may write to this space, as far as this device knows. The log is
+    /// left out of this session.
+    Author,
+    /// The log took two ways: the run doesn't continue the changes held. The log is left out of this
+    /// session; the replica keeps whatever it needs as proof.
+    Forked,
+    /// The run needs more room than this device may use for it. The log is left out of this session.
+    Bounded,
+    /// The run is altered or forged: the session ends.
+    Invalid(OplogError),
+}

@@ -1,0 +1,126 @@
+//! Who is at the other end, and whether anything differs.
+
+use std::collections::BTreeSet;
+
+use super::super::limits::{HEADS_UNASKED_MAX, HELLO_BYTES_MAX, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST};
+use super::super::message::{Heads, Hello, Message, digest_of};
+use super::super::{Replica, SyncError};
+use super::{Event, OrFail, Session, Shared, State};
+use crate::identity::IdentityError;
+use crate::oplog::DeviceId;
+
+/// What this side said of itself in its `Hello`. Both sides compare what was *said*, so that they agree
+/// on whether it differs, whatever is written meanwhile.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    identity: [u8; 32],
+    holds: [u8; 32],
+    heads: Heads,
+}
+
+impl Session {
+    /// The dialer's first flight.
+    pub(super) fn greet_first(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
+        let identity = replica.identity().or_fail("read the identity log")?;
+        let device = identity
+            .device_by_transport_key(&self.peer_key)
+            .ok_or_else(|| SyncError::NotAuthorised { key: hex(&self.peer_key) })?;
+        if device.id == replica.device() {
+            return Err(SyncError::OwnDevice { device: device.id });
+        }
+        self.greet(replica, device.id)?;
+        self.state = State::Greeting;
+        let heads: usize = self.greeting.iter().flat_map(|told| told.heads.values()).map(|space| space.len()).sum();
+        if heads <= HEADS_UNASKED_MAX {
+            let all: BTreeSet<_> = self.spaces.keys().copied().collect();
+            self.request(replica, &all)?;
+        }
+        Ok(())
+    }
+
+    /// Sends `Hello`, with digests of what this device shares with `peer`.
+    fn greet(&mut self, replica: &dyn Replica, peer: DeviceId) -> Result<(), SyncError> {
+        let identity = replica.identity().or_fail("read the identity log")?;
+        let mut heads = Heads::new();
+        for space in replica.spaces(peer).or_fail("list the shared spaces")? {
+            heads.insert(space, replica.frontier(space).or_fail("read a frontier")?);
+            self.spaces.entry(space).or_default();
+        }
+        let certificate = replica.certificate().or_fail("read this device's certificate")?;
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            oldest: PROTOCOL_VERSION_OLDEST,
+            device: replica.device(),
+            identity: identity.digest(),
+            holds: digest_of(&heads),
+            certificate: certificate.iter().map(Vec::as_slice).collect(),
+        };
+        let bytes = hello.certificate.iter().map(|entry| entry.len() + 4).sum::<usize>() + 256;
+        if bytes > HELLO_BYTES_MAX {
+            return Err(SyncError::TooLargeToSend { what: "certificate", bytes, max: HELLO_BYTES_MAX });
+        }
+        self.identities.said(&identity);
+        self.greeting = Some(Greeting { identity: hello.identity, holds: hello.holds, heads });
+        self.send(&Message::Hello(hello));
+        Ok(())
+    }
+
+    /// The peer's `Hello`: checks who it is before anything is said to a listener's peer, then compares.
+    pub(super) fn greeted(&mut self, replica: &dyn Replica, hello: &Hello<'_>) -> Result<(), SyncError> {
+        let spoken = hello.version.min(PROTOCOL_VERSION);
+        if hello.oldest > hello.version || spoken < hello.oldest.max(PROTOCOL_VERSION_OLDEST) {
+            return Err(SyncError::Version { oldest: hello.oldest, newest: hello.version });
+        }
+        let device = self.authenticate(replica, hello)?;
+        self.peer = Some(device);
+        if self.state == State::Listening {
+            self.greet(replica, device)?;
+        }
+        self.state = State::Open;
+        replica.seen(device).or_fail("note that the device was seen")?;
+        self.output.events.push(Event::PeerReady { device });
+
+        let Some(told) = self.greeting.take() else { return Ok(()) };
+        if told.identity != hello.identity {
+            self.ask_identities(replica)?;
+        } else {
+            self.identities.are_equal();
+        }
+        if told.holds == hello.holds {
+            self.holds_the_same(&told.heads);
+        } else if !self.incoming.has_asked() {
+            let all: BTreeSet<_> = self.spaces.keys().copied().collect();
+            self.request(replica, &all)?;
+        }
+        // What was written since this side said Hello.
+        self.replica_changed(replica)
+    }
+
+    fn authenticate(&self, replica: &dyn Replica, hello: &Hello<'_>) -> Result<DeviceId, SyncError> {
+        let identity = replica.identity().or_fail("read the identity log")?;
+        let certified = identity.authenticate(&hello.certificate, &self.peer_key).map_err(|error| match error {
+            IdentityError::WrongPeer => SyncError::Impostor { claimed: hello.device, what: "connection" },
+            source => SyncError::Stranger { source },
+        })?;
+        if certified.id != hello.device {
+            return Err(SyncError::Impostor { claimed: hello.device, what: "certificate" });
+        }
+        if certified.id == replica.device() {
+            return Err(SyncError::OwnDevice { device: certified.id });
+        }
+        Ok(certified.id)
+    }
+
+    /// The digests are equal: the peer holds what this side held when it greeted.
+    fn holds_the_same(&mut self, heads: &Heads) {
+        for (space, frontier) in heads {
+            let shared: &mut Shared = self.spaces.entry(*space).or_default();
+            shared.peer_told(frontier);
+        }
+        self.incoming.needs_no_asking();
+    }
+}
+
+fn hex(key: &[u8; 32]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}

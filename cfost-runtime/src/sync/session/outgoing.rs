@@ -1,0 +1,263 @@
+//! Changes out: what the peer asked for, as many at a time as it acknowledges.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::super::limits::{
+    FRAME_BYTES_MAX, HEADS_MAX, OPS_FRAME_BYTES_TARGET, ROUNDS_FUTILE_MAX, TURN_BYTES_MAX, WINDOW_BYTES_MAX,
+    WINDOW_FRAMES_MAX,
+};
+use super::super::message::{Heads, ITEM_HEAD_BYTES, Message, SEND_OPS_HEAD_BYTES, digest_of};
+use super::super::{Refusal, Replica, Served, SyncError};
+use super::{Event, OrFail, Session, Shared, Tally};
+use crate::oplog::{Frontier, Head, LogId, SpaceId};
+
+/// What the peer has asked for and been sent.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// The number of the peer's last whole request.
+    round: u32,
+    /// The parts so far of a request that comes in several frames.
+    parts: Heads,
+    parts_size: usize,
+    /// Requests in a row that told nothing new.
+    rounds_futile: u32,
+    /// The space served last: the next one is served next.
+    served_last: Option<SpaceId>,
+    pub(super) window: Window,
+    /// Sent since both sides were level.
+    pub(super) tally: Tally,
+}
+
+impl Outgoing {
+    /// Whether the peer has said what it holds.
+    pub(super) fn was_asked(&self) -> bool {
+        self.round > 0
+    }
+
+    /// Whether everything sent is acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        self.window.frames.is_empty()
+    }
+
+    /// There may be changes that were not there before.
+    pub(super) fn look_again(&mut self, spaces: &mut BTreeMap<SpaceId, Shared>) {
+        spaces.values_mut().for_each(|shared| shared.dirty |= shared.wanted);
+    }
+}
+
+/// Frames with changes that are sent and not acknowledged.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    frames: VecDeque<usize>,
+    bytes: usize,
+    acknowledged: u64,
+}
+
+impl Window {
+    /// The bytes of these frames.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether one more frame of any size may be sent.
+    fn has_room(&self) -> bool {
+        self.frames.len() < WINDOW_FRAMES_MAX && self.bytes + FRAME_BYTES_MAX <= WINDOW_BYTES_MAX
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        self.frames.push_back(bytes);
+        self.bytes += bytes;
+        debug_assert!(self.bytes <= WINDOW_BYTES_MAX && self.frames.len() <= WINDOW_FRAMES_MAX);
+    }
+
+    /// The peer has dealt with `frames` frames since the session began.
+    fn acknowledged(&mut self, frames: u64) -> Result<(), SyncError> {
+        let more = frames.saturating_sub(self.acknowledged);
+        if more == 0 || more > self.frames.len() as u64 {
+            return Err(SyncError::Unexpected {
+                message: "Ack",
+                why: "it was not sent so many frames, or said so before",
+            });
+        }
+        self.bytes -= self.frames.drain(..more as usize).sum::<usize>();
+        self.acknowledged = frames;
+        Ok(())
+    }
+}
+
+impl Session {
+    /// The peer tells what it holds, perhaps over several frames, and asks for the rest.
+    pub(super) fn ops_asked(
+        &mut self,
+        replica: &dyn Replica,
+        round: u32,
+        more: bool,
+        spaces: Heads,
+    ) -> Result<(), SyncError> {
+        let unexpected = |why| SyncError::Unexpected { message: "RequestOps", why };
+        if round.checked_sub(1) != Some(self.outgoing.round) {
+            return Err(unexpected("its number does not follow the last one"));
+        }
+        if more && spaces.is_empty() {
+            return Err(unexpected("it is a part without content"));
+        }
+        self.outgoing.parts_size += spaces.values().map(|frontier| 1 + frontier.len()).sum::<usize>();
+        if self.outgoing.parts_size > HEADS_MAX {
+            return Err(unexpected("it names too many logs"));
+        }
+        for (space, frontier) in spaces {
+            self.outgoing.parts.entry(space).or_default().merge(&frontier);
+        }
+        if more {
+            return Ok(());
+        }
+        self.outgoing.round = round;
+        self.outgoing.parts_size = 0;
+        let request = std::mem::take(&mut self.outgoing.parts);
+        self.count_futile_request(&request)?;
+        for (space, frontier) in request {
+            if self.spaces.contains_key(&space) {
+                self.space_asked(replica, space, &frontier)?;
+            } else {
+                // Nothing is said about a space that the peer does not share; it may come to.
+                self.unshared.insert(space, frontier);
+            }
+        }
+        let unshared: usize = self.unshared.values().map(|frontier| 1 + frontier.len()).sum();
+        if unshared > HEADS_MAX { Err(unexpected("it names too many logs of other spaces")) } else { Ok(()) }
+    }
+
+    fn count_futile_request(&mut self, request: &Heads) -> Result<(), SyncError> {
+        let mut futile = false;
+        for (space, frontier) in request {
+            let digest = digest_of(&Heads::from([(*space, frontier.clone())]));
+            if let Some(shared) = self.spaces.get_mut(space) {
+                futile |= shared.peer_asked.replace(digest) == Some(digest);
+            }
+        }
+        self.outgoing.rounds_futile = if futile { self.outgoing.rounds_futile + 1 } else { 0 };
+        if self.outgoing.rounds_futile > ROUNDS_FUTILE_MAX {
+            return Err(SyncError::NoProgress { rounds: self.outgoing.rounds_futile });
+        }
+        Ok(())
+    }
+
+    /// The peer tells what it holds of a space that it shares: it is compared with what is held here.
+    pub(super) fn space_asked(
+        &mut self,
+        replica: &dyn Replica,
+        space: SpaceId,
+        theirs: &Frontier,
+    ) -> Result<(), SyncError> {
+        self.check_own_log(replica, space, theirs)?;
+        let ours = replica.frontier(space).or_fail("read a frontier")?;
+        for (log, head) in theirs.iter() {
+            let held = ours.head(log);
+            if self.spaces.get(&space).is_some_and(|shared| shared.skipped.contains(&log)) {
+                continue;
+            }
+            if is_forked(replica, space, log, held, head)? {
+                self.skip_log(space, log, Refusal::Forked)?;
+            } else if let Some(shared) = self.spaces.get_mut(&space) {
+                shared.compare(log, held.seq, head.seq);
+            }
+        }
+        if let Some(shared) = self.spaces.get_mut(&space) {
+            shared.peer_told(theirs);
+        }
+        Ok(())
+    }
+
+    /// A peer that knows more of this device's own log than this device does, or other changes in it,
+    /// has met this database before it was restored from an old copy, or has met its copy.
+    fn check_own_log(&mut self, replica: &dyn Replica, space: SpaceId, theirs: &Frontier) -> Result<(), SyncError> {
+        let Some(log) = replica.own_log(space).or_fail("look up this device's log")? else { return Ok(()) };
+        let head = theirs.head(log);
+        let ours = replica.frontier(space).or_fail("read a frontier")?.head(log);
+        if head.seq > ours.seq || is_forked(replica, space, log, ours, head)? {
+            replica.own_log_is_behind(space, log, head).or_fail("start a new log")?;
+            self.output.events.push(Event::OwnLogBehind { space, log });
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything to send that the window has room for.
+    pub(super) fn can_send(&self) -> bool {
+        self.identities.are_told() && self.outgoing.window.has_room() && self.spaces.values().any(|shared| shared.dirty)
+    }
+
+    /// Sends changes: a turn's worth, as far as the window goes.
+    pub(super) fn send_ops(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
+        let mut bytes = 0;
+        while self.can_send() && bytes < TURN_BYTES_MAX {
+            let Some(space) = self.next_space() else { break };
+            let Some(shared) = self.spaces.get_mut(&space) else { break };
+            let served =
+                replica.runs_after(space, &shared.held, OPS_FRAME_BYTES_TARGET).or_fail("read changes for the peer")?;
+            if served.is_empty() {
+                shared.dirty = false;
+            } else {
+                bytes += self.send_runs(space, &served)?;
+            }
+            self.outgoing.served_last = Some(space);
+        }
+        Ok(())
+    }
+
+    /// The next space in which there may be something to send, each in turn.
+    fn next_space(&self) -> Option<SpaceId> {
+        let dirty = || self.spaces.iter().filter(|(_, shared)| shared.dirty).map(|(space, _)| *space);
+        dirty().find(|space| self.outgoing.served_last.is_none_or(|last| *space > last)).or_else(|| dirty().next())
+    }
+
+    /// Sends runs of a space in one frame; what has no room in it is read anew for the next.
+    fn send_runs(&mut self, space: SpaceId, served: &[Served]) -> Result<usize, SyncError> {
+        const ROOM: usize = FRAME_BYTES_MAX - 1 - SEND_OPS_HEAD_BYTES;
+        let mut encoded = Vec::with_capacity(served.len());
+        let mut bytes = 0;
+        for Served { run, head } in served {
+            let run_bytes = run.encode();
+            bytes += ITEM_HEAD_BYTES + run_bytes.len();
+            if bytes > ROOM {
+                break;
+            }
+            encoded.push(run_bytes);
+            self.outgoing.tally.changes += run.changes.len() as u64;
+            if let Some(shared) = self.spaces.get_mut(&space) {
+                shared.peer_holds(run.log, head.seq);
+            }
+        }
+        if encoded.is_empty() {
+            return Err(SyncError::TooLargeToSend { what: "run of changes", bytes, max: ROOM });
+        }
+        let runs = encoded.iter().map(Vec::as_slice).collect();
+        let sent = self.send(&Message::SendOps { round: self.outgoing.round, runs });
+        self.outgoing.window.sent(sent);
+        self.outgoing.tally.bytes += sent as u64;
+        Ok(sent)
+    }
+
+    /// The peer says that changes are durable there.
+    pub(super) fn acknowledged(&mut self, frames: u64, heads: Heads) -> Result<(), SyncError> {
+        self.outgoing.window.acknowledged(frames)?;
+        if heads.keys().any(|space| !self.spaces.contains_key(space)) {
+            return Err(SyncError::Unexpected { message: "Ack", why: "it names a space that was not sent" });
+        }
+        if let Some(device) = self.peer {
+            self.output.events.push(Event::Acknowledged { device, heads });
+        }
+        Ok(())
+    }
+}
+
+/// Whether the change that the peer has at `theirs` is another one than here; `ours` is the log's head.
+fn is_forked(replica: &dyn Replica, space: SpaceId, log: LogId, ours: Head, theirs: Head) -> Result<bool, SyncError> {
+    if theirs.seq == ours.seq {
+        return Ok(theirs.id != ours.id);
+    }
+    if theirs.seq > ours.seq || theirs.seq == 0 {
+        return Ok(false);
+    }
+    let held = replica.change_id(space, log, theirs.seq).or_fail("look up a change")?;
+    Ok(held.is_some_and(|id| id != theirs.id))
+}

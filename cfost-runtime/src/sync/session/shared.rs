@@ -1,0 +1,64 @@
+//! What one side knows of one space that both share.
+
+use std::collections::BTreeSet;
+
+use super::super::Seqs;
+use crate::oplog::{Frontier, LogId};
+
+/// A space that both devices belong to.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// How far the peer holds each log: as it told, and as was sent to it or came from it since.
+    /// [`u64::MAX`] for a log that is left out.
+    pub(super) held: Seqs,
+    /// How far the peer holds logs that are not held as far here.
+    pub(super) behind: Seqs,
+    /// The peer wants this space's changes.
+    pub(super) wanted: bool,
+    /// There may be changes that the peer lacks.
+    pub(super) dirty: bool,
+    /// Logs that are left out.
+    pub(super) skipped: BTreeSet<LogId>,
+    /// The round in which this side asked last, and the digest of what it then held.
+    pub(super) asked: Option<(u32, [u8; 32])>,
+    /// The digest of what the peer said to hold when it asked last.
+    pub(super) peer_asked: Option<[u8; 32]>,
+}
+
+impl Shared {
+    /// Nothing is left to be asked, sent or received.
+    pub(super) fn is_done(&self) -> bool {
+        !self.dirty && self.behind.is_empty()
+    }
+
+    /// The peer holds `log` up to `seq`.
+    pub(super) fn peer_holds(&mut self, log: LogId, seq: u64) {
+        let held = self.held.entry(log).or_default();
+        *held = seq.max(*held);
+    }
+
+    /// The peer tells all that it holds, and wants the rest.
+    pub(super) fn peer_told(&mut self, frontier: &Frontier) {
+        self.held = frontier.iter().map(|(log, head)| (log, head.seq)).collect();
+        self.held.extend(self.skipped.iter().map(|log| (*log, u64::MAX)));
+        self.wanted = true;
+        self.dirty = true;
+    }
+
+    /// The peer holds `log` up to `theirs`, this side up to `ours`.
+    pub(super) fn compare(&mut self, log: LogId, ours: u64, theirs: u64) {
+        if ours < theirs && !self.skipped.contains(&log) {
+            let behind = self.behind.entry(log).or_default();
+            *behind = theirs.max(*behind);
+        } else if self.behind.get(&log).is_some_and(|behind| *behind <= ours) {
+            self.behind.remove(&log);
+        }
+    }
+
+    /// Leaves `log` out from now on, in both directions.
+    pub(super) fn skip(&mut self, log: LogId) {
+        self.skipped.insert(log);
+        self.behind.remove(&log);
+        self.held.insert(log, u64::MAX);
+    }
+}
