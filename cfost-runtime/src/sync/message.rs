@@ -43,6 +43,8 @@ pub(super) enum Message<'a> {
     SendOps { round: u32, runs: Vec<&'a [u8]> },
     /// `frames` frames of changes are dealt with since the session began, the heads are durable.
     Ack { frames: u64, heads: Heads },
+    /// At `head`, the sender has another change of the log than the receiver told of.
+    Fork { space: SpaceId, log: LogId, head: Head },
     /// Asks for a `Pong`.
     Ping(u64),
     /// The answer to the `Ping` with this number.
@@ -78,6 +80,7 @@ mod kind {
     pub(super) const PING: u8 = 7;
     pub(super) const PONG: u8 = 8;
     pub(super) const ERROR: u8 = 9;
+    pub(super) const FORK: u8 = 10;
 }
 
 impl<'a> Message<'a> {
@@ -90,6 +93,7 @@ impl<'a> Message<'a> {
             Self::RequestOps { .. } => "RequestOps",
             Self::SendOps { .. } => "SendOps",
             Self::Ack { .. } => "Ack",
+            Self::Fork { .. } => "Fork",
             Self::Ping(_) => "Ping",
             Self::Pong(_) => "Pong",
             Self::Error(_) => "Error",
@@ -139,6 +143,11 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(&frames.to_le_bytes());
                 put_heads(out, heads);
                 kind::ACK
+            }
+            Self::Fork { space, log, head } => {
+                out.extend_from_slice(space.as_bytes());
+                put_head(out, *log, *head);
+                kind::FORK
             }
             Self::Ping(number) => {
                 out.extend_from_slice(&number.to_le_bytes());
@@ -200,6 +209,11 @@ impl<'a> Message<'a> {
             },
             kind::SEND_OPS => Self::SendOps { round: reader.u32()?, runs: read_some_items(reader, "runs")? },
             kind::ACK => Self::Ack { frames: reader.u64()?, heads: read_heads(reader)? },
+            kind::FORK => {
+                let space = SpaceId::from_bytes(reader.array()?);
+                let (log, head) = read_head(reader)?;
+                Self::Fork { space, log, head }
+            }
             kind::PING => Self::Ping(reader.u64()?),
             kind::PONG => Self::Pong(reader.u64()?),
             kind::ERROR => Self::Error(reader.u16()?),
@@ -283,11 +297,21 @@ fn put_heads(out: &mut Vec<u8>, spaces: &Heads) {
         out.extend_from_slice(space.as_bytes());
         out.extend_from_slice(&(frontier.len() as u32).to_le_bytes());
         for (log, head) in frontier.iter() {
-            out.extend_from_slice(log.as_bytes());
-            out.extend_from_slice(&head.seq.to_le_bytes());
-            out.extend_from_slice(head.id.as_bytes());
+            put_head(out, log, head);
         }
     }
+}
+
+fn put_head(out: &mut Vec<u8>, log: LogId, head: Head) {
+    out.extend_from_slice(log.as_bytes());
+    out.extend_from_slice(&head.seq.to_le_bytes());
+    out.extend_from_slice(head.id.as_bytes());
+}
+
+fn read_head(reader: &mut ByteReader<'_>) -> Result<(LogId, Head), OplogError> {
+    let log = LogId::from_bytes(reader.array()?);
+    let head = Head { seq: reader.u64()?, id: ChangeId::from_bytes(reader.array()?) };
+    if head.seq == 0 { Err(reader.malformed("a head of no change")) } else { Ok((log, head)) }
 }
 
 fn read_heads(reader: &mut ByteReader<'_>) -> Result<Heads, OplogError> {
@@ -304,11 +328,7 @@ fn read_heads(reader: &mut ByteReader<'_>) -> Result<Heads, OplogError> {
         let mut frontier = Frontier::default();
         let mut last = None;
         for _ in 0..heads {
-            let log = LogId::from_bytes(reader.array()?);
-            let head = Head { seq: reader.u64()?, id: ChangeId::from_bytes(reader.array()?) };
-            if head.seq == 0 {
-                return Err(reader.malformed("a head of no change"));
-            }
+            let (log, head) = read_head(reader)?;
             if last.replace(log).is_some_and(|last| last >= log) {
                 return Err(reader.malformed("logs out of order or doubled"));
             }

@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] is one end of one connection. It is given what arrives ([`Input`]), asks the database
 //! ([`Replica`]), and gives back what to send and what happened ([`Output`]). It has no clock, no thread
-//! and no socket: libp2p, an in-memory pipe and a simulator drive the same one.
+//! and no socket: libp2p, the in-memory [`pipe`] and a simulator drive the same one.
 //!
 //! 1. **Greeting.** The dialer knows from the identity log which key belongs to a device of its user;
 //!    to any other it says nothing. It sends `Hello` with its certificate and digests of what it
@@ -23,6 +23,7 @@
 mod error;
 pub mod limits;
 mod message;
+pub mod pipe;
 mod replica;
 mod session;
 

@@ -42,7 +42,8 @@ pub trait Replica: Send + Sync {
 
     /// A peer holds `head` of this device's own log, which this database does not: it was restored from
     /// an old copy, or copied. From now on it must write to a new [`LogId`], and treat the old one
-    /// as any other log, whose missing changes may arrive from the peer.
+    /// as any other log, whose missing changes may arrive from the peer. What it wrote to the old one and
+    /// never signed must still be signed when it is served: nobody else can.
     fn own_log_is_behind(&self, space: SpaceId, log: LogId, head: Head) -> Result<(), ReplicaError>;
 
     /// Changes of `space` that go beyond `held`, as runs that each end at a signed change, in the order

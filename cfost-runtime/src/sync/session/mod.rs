@@ -306,6 +306,7 @@ impl Session {
             Message::RequestOps { round, more, spaces } => self.ops_asked(replica, round, more, spaces),
             Message::SendOps { round, runs } => self.ops_told(replica, bytes, round, &runs),
             Message::Ack { frames, heads } => self.acknowledged(frames, heads),
+            Message::Fork { space, log, head } => self.fork_told(replica, space, log, head),
             Message::Ping(number) => {
                 self.liveness.count_ping()?;
                 self.send(&Message::Pong(number));

@@ -1,5 +1,6 @@
 //! Changes out: what the peer asked for, as many at a time as it acknowledges.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::limits::{
@@ -149,17 +150,25 @@ impl Session {
         space: SpaceId,
         theirs: &Frontier,
     ) -> Result<(), SyncError> {
-        self.check_own_log(replica, space, theirs)?;
         let ours = replica.frontier(space).or_fail("read a frontier")?;
-        for (log, head) in theirs.iter() {
-            let held = ours.head(log);
+        let own = replica.own_log(space).or_fail("look up this device's log")?;
+        for (log, theirs) in theirs.iter() {
             if self.spaces.get(&space).is_some_and(|shared| shared.skipped.contains(&log)) {
                 continue;
             }
-            if is_forked(replica, space, log, held, head)? {
+            let held = ours.head(log);
+            let other = other_change(replica, space, log, held, theirs)?;
+            if own == Some(log) && (theirs.seq > held.seq || other.is_some()) {
+                self.own_log_is_behind(replica, space, log, theirs)?;
+            }
+            if let Some(other) = other {
+                if theirs.seq < held.seq {
+                    // From its end alone the peer can't tell: it would wait for what follows.
+                    self.send(&Message::Fork { space, log, head: other });
+                }
                 self.skip_log(space, log, Refusal::Forked)?;
             } else if let Some(shared) = self.spaces.get_mut(&space) {
-                shared.compare(log, held.seq, head.seq);
+                shared.compare(log, held.seq, theirs.seq);
             }
         }
         if let Some(shared) = self.spaces.get_mut(&space) {
@@ -168,16 +177,39 @@ impl Session {
         Ok(())
     }
 
+    /// The peer has another change in a log than it was told of.
+    pub(super) fn fork_told(
+        &mut self,
+        replica: &dyn Replica,
+        space: SpaceId,
+        log: LogId,
+        theirs: Head,
+    ) -> Result<(), SyncError> {
+        let shared = self.spaces.get(&space).is_some_and(|shared| !shared.skipped.contains(&log));
+        if !shared {
+            return Ok(());
+        }
+        let held = replica.frontier(space).or_fail("read a frontier")?.head(log);
+        if other_change(replica, space, log, held, theirs)?.is_none() {
+            return Err(SyncError::Unexpected { message: "Fork", why: "both sides hold the same change" });
+        }
+        if replica.own_log(space).or_fail("look up this device's log")? == Some(log) {
+            self.own_log_is_behind(replica, space, log, theirs)?;
+        }
+        self.skip_log(space, log, Refusal::Forked)
+    }
+
     /// A peer that knows more of this device's own log than this device does, or other changes in it,
     /// has met this database before it was restored from an old copy, or has met its copy.
-    fn check_own_log(&mut self, replica: &dyn Replica, space: SpaceId, theirs: &Frontier) -> Result<(), SyncError> {
-        let Some(log) = replica.own_log(space).or_fail("look up this device's log")? else { return Ok(()) };
-        let head = theirs.head(log);
-        let ours = replica.frontier(space).or_fail("read a frontier")?.head(log);
-        if head.seq > ours.seq || is_forked(replica, space, log, ours, head)? {
-            replica.own_log_is_behind(space, log, head).or_fail("start a new log")?;
-            self.output.events.push(Event::OwnLogBehind { space, log });
-        }
+    fn own_log_is_behind(
+        &mut self,
+        replica: &dyn Replica,
+        space: SpaceId,
+        log: LogId,
+        theirs: Head,
+    ) -> Result<(), SyncError> {
+        replica.own_log_is_behind(space, log, theirs).or_fail("start a new log")?;
+        self.output.events.push(Event::OwnLogBehind { space, log });
         Ok(())
     }
 
@@ -250,14 +282,18 @@ impl Session {
     }
 }
 
-/// Whether the change that the peer has at `theirs` is another one than here; `ours` is the log's head.
-fn is_forked(replica: &dyn Replica, space: SpaceId, log: LogId, ours: Head, theirs: Head) -> Result<bool, SyncError> {
-    if theirs.seq == ours.seq {
-        return Ok(theirs.id != ours.id);
-    }
-    if theirs.seq > ours.seq || theirs.seq == 0 {
-        return Ok(false);
-    }
-    let held = replica.change_id(space, log, theirs.seq).or_fail("look up a change")?;
-    Ok(held.is_some_and(|id| id != theirs.id))
+/// The change that is held here in the place of `theirs`, if it is another one; `ours` is the log's head.
+fn other_change(
+    replica: &dyn Replica,
+    space: SpaceId,
+    log: LogId,
+    ours: Head,
+    theirs: Head,
+) -> Result<Option<Head>, SyncError> {
+    let held = match theirs.seq.cmp(&ours.seq) {
+        Ordering::Equal => Some(ours.id),
+        Ordering::Less => replica.change_id(space, log, theirs.seq).or_fail("look up a change")?,
+        Ordering::Greater => None,
+    };
+    Ok(held.filter(|id| *id != theirs.id).map(|id| Head { seq: theirs.seq, id }))
 }
