@@ -1,1 +1,72 @@
-//! CFOST.
+//! The derives of CFOST. Use them through the `cfost` crate, whose guide shows them at work.
+//!
+//! The way of a derive: [`attr`] reads the attributes as they are written, [`model`] and [`value`]
+//! turn them into what they say, [`check`] compares fields with each other, [`expand`] writes the
+//! code. Errors are collected in [`ctxt`], so that one compile shows all of them, each on its own
+//! token; [`fallback`] then writes stubs, so that no second error follows from the first.
+//!
+//! What is generated is constants and thin closures: the logic is in `cfost-runtime`, compiled once.
+//! Nothing outside the struct is read, and no decision hangs on how a type is spelt, so aliases,
+//! newtypes and renamed crates work; traits of the runtime check that a type fits.
+
+mod attr;
+mod check;
+mod ctxt;
+mod expand;
+mod fallback;
+mod keys;
+mod model;
+mod names;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct with named fields a model: a table whose rows merge across devices.
+///
+/// On the struct, in `#[synced(..)]`:
+///
+/// | option | means |
+/// | --- | --- |
+/// | `table = "todos"` | the table's name; without it the struct's name in `snake_case`, as it is: `TodoItem` is `todo_item` |
+/// | `version = 2` | the version of the struct's shape, from 1; without it 1 |
+/// | `index(a, b)` | an index over these fields, the most significant first; may be repeated |
+/// | `crate = path` | where the `cfost` crate is, if it was renamed or is re-exported |
+///
+/// On a field, in `#[synced(..)]`:
+///
+/// | option | means |
+/// | --- | --- |
+/// | `id` | the row's id, a `Uuid` or a newtype around one: exactly one field has it |
+/// | `column = "name"` | the column's name; without it the field's |
+/// | `index` | an index over this field |
+/// | `default = 0` | the value in rows that were written without this field: a literal |
+/// | `skip` | not stored; a row is read with `Default::default()` here |
+/// | `default = expr` beside `skip` | any expression: what a row is read with |
+///
+/// Clippy's `duplicated_attributes` takes the field that two indexes share for a setting made twice: a
+/// struct with such indexes has `#[allow(clippy::duplicated_attributes)]`.
+///
+/// How a field merges, in `#[crdt(..)]`: `lww`, the last writer wins, which is what a field without
+/// the attribute does; `counter`, increments and decrements add up.
+#[proc_macro_derive(Synced, attributes(synced, crdt))]
+pub fn derive_synced(input: TokenStream) -> TokenStream {
+    expand::synced(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a type one that a column can hold.
+///
+/// - A struct with one field, a newtype: stored as that field. Around a `Uuid` it can be a row's id,
+///   if it is `Copy`; around an integer that can count, it can be a counter.
+/// - An enum whose variants have no fields: stored as the variant's name, or as what
+///   `#[synced(rename = "..")]` on the variant says. One variant is marked `#[synced(other)]`: it is
+///   read where a newer app stored a variant that this build doesn't know.
+///
+/// `#[synced(crate = path)]` says where the `cfost` crate is, if it was renamed or is re-exported.
+#[proc_macro_derive(SyncedValue, attributes(synced))]
+pub fn derive_synced_value(input: TokenStream) -> TokenStream {
+    expand::synced_value(&parse_macro_input!(input as DeriveInput)).into()
+}

@@ -1,0 +1,140 @@
+//! Which options there are, and what is said of the others.
+
+use proc_macro2::Ident;
+
+use crate::attr::Opt;
+use crate::ctxt::Ctxt;
+use crate::names::nearest;
+
+/// Where options are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `#[synced(..)]` on a model.
+    Model,
+    /// `#[synced(..)]` on a model's field.
+    Field,
+    /// `#[crdt(..)]` on a model's field.
+    Rule,
+    /// `#[synced(..)]` on a newtype or an enum.
+    Value,
+    /// `#[synced(..)]` on an enum's variant.
+    Variant,
+}
+
+impl Place {
+    /// The options that this version supports.
+    fn supported(self) -> &'static [&'static str] {
+        match self {
+            Self::Model => &["table", "version", "index", "crate"],
+            Self::Field => &["id", "column", "skip", "index", "default"],
+            Self::Rule => &["lww", "counter"],
+            Self::Value => &["crate"],
+            Self::Variant => &["other", "rename"],
+        }
+    }
+
+    /// The options that a later version will support; their names are taken.
+    fn later(self) -> &'static [&'static str] {
+        match self {
+            Self::Model => &["space", "removed", "delete"],
+            Self::Field => {
+                &["references", "immutable", "encrypted", "since", "backfill", "renamed_from", "upgrade", "space"]
+            }
+            Self::Rule => &["set", "map", "list", "text"],
+            Self::Value | Self::Variant => &[],
+        }
+    }
+
+    /// What an option here is called in messages.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Model => "struct option",
+            Self::Field | Self::Rule => "field option",
+            Self::Value => "type option",
+            Self::Variant => "variant option",
+        }
+    }
+
+    /// Where an option goes that was written in the wrong place.
+    fn direction(self, key: &str) -> String {
+        match self {
+            Self::Model => format!("write `#[synced({key})]` on the struct"),
+            Self::Field => format!("write `#[synced({key})]` on a field"),
+            Self::Rule => format!("write `#[crdt({key})]` on the field"),
+            Self::Value => format!("write `#[synced({key})]` on the type"),
+            Self::Variant => format!("write `#[synced({key})]` on a variant"),
+        }
+    }
+}
+
+/// What others call an option of ours: (place, their name, ours).
+const ALIASES: &[(Place, &str, &str)] = &[
+    (Place::Model, "table_name", "table = \"..\""),
+    (Place::Model, "name", "table = \"..\""),
+    (Place::Model, "rename", "table = \"..\""),
+    (Place::Field, "primary_key", "id"),
+    (Place::Field, "pk", "id"),
+    (Place::Field, "key", "id"),
+    (Place::Field, "rename", "column = \"..\""),
+    (Place::Field, "name", "column = \"..\""),
+    (Place::Field, "column_name", "column = \"..\""),
+    (Place::Field, "ignore", "skip"),
+    (Place::Field, "ignored", "skip"),
+    (Place::Field, "transient", "skip"),
+    (Place::Field, "indexed", "index"),
+    (Place::Rule, "last_writer_wins", "lww"),
+    (Place::Rule, "register", "lww"),
+    (Place::Rule, "pn_counter", "counter"),
+    (Place::Variant, "fallback", "other"),
+    (Place::Variant, "unknown", "other"),
+    (Place::Variant, "name", "rename = \"..\""),
+];
+
+/// Whether the option is supported in this place; if it isn't, says so.
+pub(crate) fn check(opt: &Opt, place: Place, cx: &mut Ctxt) -> bool {
+    let key = opt.name();
+    let supported = place.supported().contains(&key.as_str());
+    if !supported {
+        unsupported(&opt.key, &key, place, cx);
+    }
+    supported
+}
+
+fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
+    if place.later().contains(&key) {
+        return cx.error(at, format_args!("'{key}' is not supported yet in this version of CFOST"));
+    }
+    if key == "unique" && matches!(place, Place::Model | Place::Field) {
+        return cx.help(
+            at,
+            "'unique' cannot hold while devices write offline",
+            "use `index`; a later version brings `id(from(email))`, which makes equal values the same row",
+        );
+    }
+    let message = format!("unknown {} '{key}'", place.noun());
+    let alias = ALIASES.iter().find(|(at, theirs, _)| *at == place && *theirs == key);
+    let others = [Place::Field, Place::Rule, Place::Model, Place::Variant, Place::Value];
+    let elsewhere = match place {
+        Place::Model | Place::Field | Place::Rule => &others[..3],
+        Place::Value | Place::Variant => &others[3..],
+    };
+    let elsewhere = elsewhere.iter().filter(|other| **other != place);
+    let home = elsewhere.clone().find(|other| other.supported().contains(&key) || other.later().contains(&key));
+    let near = nearest(key, place.supported().iter().copied());
+    let near_elsewhere = || {
+        let near = |other: &Place| nearest(key, other.supported().iter().copied()).map(|key| other.direction(key));
+        elsewhere.clone().find_map(near)
+    };
+    if let Some((_, _, ours)) = alias {
+        cx.help(at, message, format_args!("CFOST's word for it is `{ours}`"));
+    } else if let Some(home) = home {
+        cx.help(at, message, home.direction(key));
+    } else if let Some(near) = near {
+        cx.help(at, message, format_args!("did you mean `{near}`?"));
+    } else if let Some(direction) = near_elsewhere() {
+        cx.help(at, message, format_args!("did you mean to {direction}?"));
+    } else {
+        let known: Vec<String> = place.supported().iter().map(|key| format!("`{key}`")).collect();
+        cx.help(at, message, format_args!("there are {}", known.join(", ")));
+    }
+}

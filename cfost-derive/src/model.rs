@@ -1,0 +1,299 @@
+//! What a model's attributes say, each thing with the tokens that say it.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Fields, Generics, Ident, Lit, LitInt, LitStr, Path, Type};
+
+use crate::attr::{Form, Opt, options};
+use crate::ctxt::Ctxt;
+use crate::keys::{self, Place};
+use crate::names::snake_case;
+
+/// A struct with `#[derive(Synced)]`.
+pub(crate) struct Model {
+    pub(crate) ident: Ident,
+    /// The path of the `cfost` crate.
+    pub(crate) krate: TokenStream,
+    pub(crate) table: Name,
+    pub(crate) version: u32,
+    /// `index(a, b)` on the struct.
+    pub(crate) indexes: Vec<Vec<Ident>>,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// The name of a table or a column, and where it is written.
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+/// A field of a model. An option is there with its key's token.
+pub(crate) struct Field {
+    pub(crate) ident: Ident,
+    pub(crate) ty: Type,
+    pub(crate) column: Name,
+    pub(crate) id: Option<Ident>,
+    pub(crate) skip: Option<Ident>,
+    pub(crate) index: Option<Ident>,
+    pub(crate) renamed: Option<Ident>,
+    pub(crate) default: Option<Default>,
+    pub(crate) rules: Vec<(Ident, Rule)>,
+    /// Whether the field has an option that can't be read, which might have been any.
+    pub(crate) unclear: bool,
+}
+
+/// `default = value`
+pub(crate) struct Default {
+    pub(crate) key: Ident,
+    pub(crate) value: TokenStream,
+}
+
+/// How a field merges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Lww,
+    Counter,
+}
+
+impl Field {
+    /// The field's name without `r#`.
+    pub(crate) fn name(&self) -> String {
+        self.ident.unraw().to_string()
+    }
+
+    /// Whether the field has a column other than the row's id.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.id.is_none() && self.skip.is_none()
+    }
+
+    /// The field's merge rule.
+    pub(crate) fn rule(&self) -> Rule {
+        self.rules.first().map_or(Rule::Lww, |(_, rule)| *rule)
+    }
+}
+
+impl Model {
+    /// The model, as far as it can be read; what can't be is in `cx`.
+    pub(crate) fn read(input: &DeriveInput, cx: &mut Ctxt) -> Option<Self> {
+        refuse_generics(&input.generics, cx);
+        let fields = named_fields(input, cx);
+        let mut model = Self {
+            ident: input.ident.clone(),
+            krate: quote!(::cfost),
+            table: Name { text: snake_case(&input.ident.unraw().to_string()), span: input.ident.span() },
+            version: 1,
+            indexes: Vec::new(),
+            fields: Vec::new(),
+        };
+        model.read_options(&input.attrs, cx);
+        model.fields = fields?.into_iter().map(|field| Field::read(field, cx)).collect();
+        Some(model)
+    }
+
+    fn read_options(&mut self, attrs: &[syn::Attribute], cx: &mut Ctxt) {
+        for opt in options(attrs, "crdt", cx) {
+            cx.help(&opt.key, "`#[crdt(..)]` says how a field merges", "write it on the field");
+        }
+        let mut once = Once::default();
+        for opt in options(attrs, "synced", cx) {
+            if !keys::check(&opt, Place::Model, cx) {
+                continue;
+            }
+            match opt.name().as_str() {
+                "index" => self.indexes.extend(opt.names(cx)),
+                _ if !once.first(&opt, cx) => {}
+                "table" => {
+                    if let Some(name) = opt.parsed::<LitStr>(cx, "a name in quotes", "\"todos\"") {
+                        self.table = Name { text: name.value(), span: name.span() };
+                    }
+                }
+                "version" => self.version = version(&opt, cx).unwrap_or(self.version),
+                _ => self.krate = krate(&opt, cx).unwrap_or_else(|| self.krate.clone()),
+            }
+        }
+    }
+}
+
+impl Field {
+    fn read(field: &syn::Field, cx: &mut Ctxt) -> Self {
+        let ident = field.ident.clone().unwrap_or_else(|| Ident::new("field", field.span()));
+        let column = Name { text: ident.unraw().to_string(), span: ident.span() };
+        let ty = field.ty.clone();
+        let mut read = Self {
+            ident,
+            ty,
+            column,
+            id: None,
+            skip: None,
+            index: None,
+            renamed: None,
+            default: None,
+            rules: Vec::new(),
+            unclear: false,
+        };
+        let errors = cx.len();
+        let mut once = Once::default();
+        for opt in options(&field.attrs, "synced", cx) {
+            if keys::check(&opt, Place::Field, cx) && once.first(&opt, cx) {
+                read.set(opt, cx);
+            }
+        }
+        read.unclear = cx.len() > errors;
+        for opt in options(&field.attrs, "crdt", cx) {
+            if keys::check(&opt, Place::Rule, cx) {
+                opt.word(cx);
+                let rule = if opt.name() == "counter" { Rule::Counter } else { Rule::Lww };
+                read.rules.push((opt.key, rule));
+            }
+        }
+        read
+    }
+
+    fn set(&mut self, opt: Opt, cx: &mut Ctxt) {
+        match opt.name().as_str() {
+            "id" => {
+                if matches!(opt.form, Form::List(_)) {
+                    cx.error(&opt.key, "'id(from(..))' is not supported yet in this version of CFOST");
+                } else {
+                    opt.word(cx);
+                }
+                self.id = Some(opt.key);
+            }
+            "skip" => {
+                opt.word(cx);
+                self.skip = Some(opt.key);
+            }
+            "index" => {
+                if matches!(opt.form, Form::List(_)) {
+                    cx.help(
+                        &opt.key,
+                        "'index' on a field is over that field",
+                        "write `#[synced(index(a, b))]` on the struct",
+                    );
+                } else {
+                    opt.word(cx);
+                }
+                self.index = Some(opt.key);
+            }
+            "column" => {
+                if let Some(name) = opt.parsed::<LitStr>(cx, "a name in quotes", "\"name\"") {
+                    self.column = Name { text: name.value(), span: name.span() };
+                }
+                self.renamed = Some(opt.key);
+            }
+            _ => {
+                if let Some(value) = opt.value(cx, "0") {
+                    self.default = Some(Default { key: opt.key, value });
+                }
+            }
+        }
+    }
+}
+
+impl Default {
+    /// The default of a stored field, as an expression of the runtime's `Constant` (its path is
+    /// `constant`); none if it is no literal that a column can hold.
+    pub(crate) fn constant(&self, constant: &TokenStream) -> Option<TokenStream> {
+        let mut tokens = self.value.clone().into_iter().peekable();
+        let negative =
+            tokens.next_if(|token| matches!(token, proc_macro2::TokenTree::Punct(punct) if punct.as_char() == '-'));
+        let minus = negative.is_some().then(|| quote!(-));
+        match syn::parse2::<Lit>(tokens.collect()).ok()? {
+            Lit::Int(int) => {
+                let value: i128 = int.base10_parse().ok()?;
+                let value = i64::try_from(if negative.is_some() { -value } else { value }).ok()?;
+                let value = proc_macro2::Literal::i64_unsuffixed(value);
+                Some(quote!(#constant::Integer(#value)))
+            }
+            Lit::Float(float) => {
+                let value: f64 = float.base10_parse().ok()?;
+                let minus = minus.filter(|_| value != 0.0);
+                let value = value.is_finite().then(|| proc_macro2::Literal::f64_unsuffixed(value))?;
+                Some(quote!(#constant::Real(#minus #value)))
+            }
+            _ if negative.is_some() => None,
+            Lit::Str(text) => Some(quote!(#constant::Text(#text))),
+            Lit::ByteStr(bytes) => Some(quote!(#constant::Blob(#bytes))),
+            Lit::Bool(value) => {
+                let value = proc_macro2::Literal::i64_unsuffixed(value.value.into());
+                Some(quote!(#constant::Integer(#value)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Refuses an option that is there twice.
+#[derive(std::default::Default)]
+pub(crate) struct Once(Vec<String>);
+
+impl Once {
+    /// Whether this is the option's first appearance; if it isn't, says so.
+    pub(crate) fn first(&mut self, opt: &Opt, cx: &mut Ctxt) -> bool {
+        let name = opt.name();
+        let first = !self.0.contains(&name);
+        if first {
+            self.0.push(name);
+        } else {
+            cx.help(&opt.key, format_args!("'{name}' is there twice"), "keep one");
+        }
+        first
+    }
+}
+
+/// `crate = path`
+pub(crate) fn krate(opt: &Opt, cx: &mut Ctxt) -> Option<TokenStream> {
+    opt.path(cx).map(|path: Path| path.into_token_stream())
+}
+
+/// Refuses generic parameters: a table has one shape.
+pub(crate) fn refuse_generics(generics: &Generics, cx: &mut Ctxt) {
+    if !generics.params.is_empty() {
+        cx.help(
+            generics,
+            "generic parameters are not supported: a table has one shape",
+            "derive for a struct with concrete types, and convert",
+        );
+    } else if let Some(clause) = &generics.where_clause {
+        cx.error(clause, "a `where` clause is not supported: a table has one shape");
+    }
+}
+
+fn version(opt: &Opt, cx: &mut Ctxt) -> Option<u32> {
+    let literal = opt.parsed::<LitInt>(cx, "a whole number from 1", "1")?;
+    let version = literal.base10_parse().ok().filter(|version| *version > 0);
+    if version.is_none() {
+        cx.help(&literal, format_args!("'version' is a number from 1 to {}", u32::MAX), "start with `version = 1`");
+    }
+    version
+}
+
+fn named_fields<'a>(input: &'a DeriveInput, cx: &mut Ctxt) -> Option<Vec<&'a syn::Field>> {
+    let name = &input.ident;
+    match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => Some(fields.named.iter().collect()),
+            Fields::Unnamed(fields) => {
+                let help = format!("write `struct {name} {{ #[synced(id)] id: Uuid, .. }}`");
+                cx.help(fields, "a model needs named fields: its columns are named after them", help);
+                None
+            }
+            Fields::Unit => {
+                let help = format!("write `struct {name} {{ #[synced(id)] id: Uuid }}`");
+                cx.help(name, format_args!("'{name}' has no id field"), help);
+                None
+            }
+        },
+        Data::Enum(data) => {
+            let help = "to store an enum in a column, use `#[derive(SyncedValue)]`";
+            cx.help(data.enum_token, "a model is a struct, not an enum", help);
+            None
+        }
+        Data::Union(data) => {
+            cx.error(data.union_token, "a model is a struct, not a union");
+            None
+        }
+    }
+}

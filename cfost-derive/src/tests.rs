@@ -1,0 +1,121 @@
+//! What the derives write, as snapshots: the input, then the code.
+
+use proc_macro2::TokenStream;
+use syn::DeriveInput;
+
+use crate::expand;
+
+/// The input and its expansion, formatted.
+fn shown(input: &str, derive: impl Fn(&DeriveInput) -> TokenStream) -> String {
+    let parsed = syn::parse_str(input).expect("the test's input parses");
+    let code = derive(&parsed).to_string();
+    let file = syn::parse_str(&code).unwrap_or_else(|error| panic!("{error} in {code}"));
+    format!("{}\n\n// expands to\n\n{}", input.trim(), prettyplease::unparse(&file))
+}
+
+macro_rules! snapshot {
+    ($test:ident, $derive:ident, $input:literal) => {
+        #[test]
+        fn $test() {
+            insta::with_settings!({ omit_expression => true }, {
+                insta::assert_snapshot!(shown($input, expand::$derive));
+            });
+        }
+    };
+}
+
+snapshot!(
+    the_readmes_model,
+    synced,
+    r#"
+#[synced(table = "todos", version = 1)]
+pub struct Todo {
+    #[synced(id)]
+    pub id: Uuid,
+    pub title: String,
+    pub completed: bool,
+    #[crdt(counter)]
+    pub votes: i64,
+}
+"#
+);
+
+snapshot!(
+    every_option,
+    synced,
+    r#"
+#[synced(table = "pages", version = 3, crate = crate::facade)]
+#[synced(index(parent, r#type), index(title))]
+struct WikiPage {
+    #[synced(id, column = "page_id")]
+    key: PageId,
+    #[synced(column = "heading", index)]
+    #[crdt(lww)]
+    title: String,
+    r#type: Option<Kind>,
+    parent: Option<PageId>,
+    #[synced(default = -7, index)]
+    rank: i32,
+    #[synced(default = "Draft")]
+    state: State,
+    #[synced(default = true)]
+    visible: bool,
+    #[synced(default = -0.0)]
+    offset: f64,
+    #[synced(default = b"\x00")]
+    blob: Vec<u8>,
+    #[crdt(counter)]
+    views: i32,
+    #[synced(skip)]
+    cache: Cache,
+    #[synced(skip, default = HashMap::<u8, u8>::new())]
+    map: HashMap<u8, u8>,
+    #[synced(skip, default = { let row = 1; row + 1 })]
+    two: u8,
+}
+"#
+);
+
+snapshot!(a_newtype, synced_value, "struct Cents(i64);");
+snapshot!(a_newtype_with_a_named_field, synced_value, "struct TodoId { raw: Uuid }");
+snapshot!(
+    an_enum,
+    synced_value,
+    r#"
+enum Priority {
+    #[synced(rename = "low")]
+    Low,
+    r#High,
+    #[synced(other)]
+    Other,
+}
+"#
+);
+snapshot!(
+    a_failed_model_is_a_stub,
+    synced,
+    "struct Todo<'a, T: Copy> where T: Send { #[synced(id)] id: TodoId, #[crdt(conter)] votes: i64, t: &'a T }"
+);
+snapshot!(a_failed_newtype_is_a_stub, synced_value, "#[synced(table = \"x\")] struct TodoId(Uuid);");
+snapshot!(a_failed_value_is_a_stub, synced_value, "#[synced(crate = x)] enum Priority { Low }");
+
+/// An app may rename the crate, or have another one that is called `cfost`.
+#[test]
+fn with_a_path_given_nothing_is_taken_from_a_crate_called_cfost() {
+    let model = "#[synced(crate = facade)] struct Todo { #[synced(id)] id: Uuid, #[crdt(counter)] votes: i64 }";
+    let broken = "#[synced(crate = facade)] struct Todo { votes: i64 }";
+    let newtype = "#[synced(crate = facade)] struct Cents(i64);";
+    let variants = "#[synced(crate = \"facade\")] enum Kind { #[synced(other)] Other }";
+    type Derive = fn(&DeriveInput) -> TokenStream;
+    let cases: [(&str, Derive); 4] = [
+        (model, expand::synced),
+        (broken, expand::synced),
+        (newtype, expand::synced_value),
+        (variants, expand::synced_value),
+    ];
+    for (input, derive) in cases {
+        let code = derive(&syn::parse_str(input).unwrap()).to_string();
+        assert!(code.contains("facade :: __private"), "{code}");
+        assert!(!code.contains("cfost"), "{code}");
+    }
+}

@@ -1,0 +1,48 @@
+//! What the derives' code stands on: no part of the API. The names of the standard library are here
+//! because a module of the app may have its own `Ok` or `Result`.
+
+pub use cfost_runtime::schema::{
+    Column, ColumnSchema, Constant, Counter, IndexSchema, Mapping, MergeAs, MergeRule, ModelSchema, NoLiteral, RowId,
+    SqlType, Synced, SyncedValue, ValueError, ValueRef,
+};
+pub use core::clone::Clone;
+pub use core::default::Default;
+pub use core::marker::{Copy, Send};
+pub use core::primitive::str;
+pub use core::result::Result::{self, Ok};
+pub use uuid::Uuid;
+
+/// The text that an enum's variant is stored as.
+pub const fn text(text: &'static str) -> ValueRef<'static> {
+    ValueRef::Text(std::borrow::Cow::Borrowed(text))
+}
+
+/// The text of a stored variant.
+///
+/// # Errors
+/// When something else is stored.
+pub fn text_of<'v>(value: &'v ValueRef<'_>) -> Result<&'v str, ValueError> {
+    match value {
+        ValueRef::Text(text) => Ok(text),
+        other => Err(ValueError::Kind { expected: "text", found: other.kind() }),
+    }
+}
+
+/// Stands for a value in the code of a derive that failed, which is never run.
+///
+/// # Panics
+/// Always.
+pub fn stub<T>() -> T {
+    unreachable!("the derive of this type reported an error")
+}
+
+/// The mapping of a model whose derive failed.
+pub const fn stub_mapping<M: Synced>() -> Mapping<M> {
+    Mapping {
+        schema: &ModelSchema { model: "", table: "", version: 1, id_column: "", columns: &[], indexes: &[] },
+        id: |_| stub(),
+        set_id: |_, _| stub(),
+        encode: |_, _| stub(),
+        decode: |_, _| stub(),
+    }
+}

@@ -1,0 +1,60 @@
+//! A library that knows CFOST as `facade`, exports models and denies missing docs: the derives' code
+//! names no crate that isn't there, and needs no docs beyond the app's own.
+#![deny(missing_docs, missing_debug_implementations, unused_qualifications, warnings)]
+
+pub mod reexport {
+    //! CFOST as other crates of the app see it.
+    pub use facade;
+}
+
+use facade::prelude::*;
+
+/// How far a task is.
+#[derive(SyncedValue, Debug, Clone, Copy, PartialEq, Eq)]
+#[synced(crate = facade)]
+pub enum State {
+    /// Not begun.
+    Open,
+    /// Anything else.
+    #[synced(other)]
+    Other,
+}
+
+/// A task's id.
+#[derive(SyncedValue, Debug, Clone, Copy, PartialEq, Eq)]
+#[synced(crate = "facade")]
+pub struct TaskId(Uuid);
+
+/// A task.
+#[derive(Synced, Debug, Clone, PartialEq, Eq)]
+#[synced(crate = crate::reexport::facade, version = 2)]
+pub struct Task {
+    /// Its id.
+    #[synced(id)]
+    pub id: TaskId,
+    /// How far it is.
+    #[synced(default = "Open", index)]
+    pub state: State,
+    #[crdt(counter)]
+    votes: i64,
+}
+
+/// The models of the app.
+pub fn models() -> [facade::Model; 1] {
+    models![Task]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_works_with_the_crate_under_another_name() {
+        let [model] = models();
+        assert_eq!((model.schema.table, model.schema.version), ("task", 2));
+        let mut task = Task { id: TaskId(Uuid::nil()), state: State::Open, votes: 1 };
+        (Task::MAPPING.set_id)(&mut task, TaskId(Uuid::from_u128(1)));
+        assert_eq!((Task::MAPPING.id)(&task), TaskId(Uuid::from_u128(1)));
+        assert_eq!((task.state, task.votes), (State::Open, 1));
+    }
+}
