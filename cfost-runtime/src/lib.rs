@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod host;
 pub mod identity;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod oplog;
 pub mod schema;
 pub mod sync;

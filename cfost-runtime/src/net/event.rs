@@ -1,0 +1,140 @@
+//! What a node tells its app.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+
+pub use super::links::Transport;
+use crate::oplog::{DeviceId, Frontier, LogId, SpaceId};
+use crate::sync::{Refusal, Tally};
+
+/// Something happened between this device and others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The node can be reached here.
+    Listening {
+        /// The address, without the peer id.
+        address: Multiaddr,
+    },
+    /// A device has proven who it is; both now exchange what they lack.
+    PeerConnected {
+        /// The device.
+        device: DeviceId,
+        /// What carries the connection.
+        transport: Transport,
+    },
+    /// A peer holds these changes durably.
+    Acknowledged {
+        /// The peer.
+        device: DeviceId,
+        /// Per space, the newest change of the logs that it speaks of.
+        heads: BTreeMap<SpaceId, Frontier>,
+    },
+    /// Both devices hold the same, durably, and know it. Comes once after they have met, and again
+    /// after every exchange.
+    CaughtUp {
+        /// The peer.
+        device: DeviceId,
+        /// What came in since the last time.
+        received: Tally,
+        /// What went out since the last time.
+        sent: Tally,
+        /// From when there was something to exchange until now.
+        elapsed: Duration,
+    },
+    /// Changes of a peer are durable here.
+    Applied {
+        /// The peer that sent them; their authors may be others.
+        device: DeviceId,
+        /// Changes that were new here.
+        changes: u64,
+        /// Ops in these changes.
+        ops: u64,
+    },
+    /// The peer told of devices, names or profiles that were new here.
+    IdentitiesLearned {
+        /// The peer.
+        device: DeviceId,
+        /// How many entries of the identity log were new.
+        entries: usize,
+    },
+    /// The changes of one log can't be applied here; the session goes on without them.
+    LogSkipped {
+        /// The space of the log.
+        space: SpaceId,
+        /// The log.
+        log: LogId,
+        /// Why.
+        why: Refusal,
+    },
+    /// A peer holds changes of this device that its own database does not: it was restored or copied.
+    /// From now on it writes to a new log.
+    OwnLogBehind {
+        /// The space of the log.
+        space: SpaceId,
+        /// The log that is not written to any more.
+        log: LogId,
+    },
+    /// The last connection with a device is gone. The node dials it again by itself.
+    PeerDisconnected {
+        /// The device.
+        device: DeviceId,
+        /// Why, for a log.
+        reason: String,
+    },
+    /// A peer was turned away: it is no device of this user, or it broke the protocol.
+    PeerRefused {
+        /// The peer, by the key it proved.
+        peer: PeerId,
+        /// Why, for a log.
+        reason: String,
+    },
+    /// A device has told where it can be reached. Store it, and give it to the next node.
+    AddressesLearned {
+        /// The device.
+        device: DeviceId,
+        /// Its addresses, each with its peer id: as [`NodeConfig::addresses`] wants them.
+        ///
+        /// [`NodeConfig::addresses`]: super::NodeConfig::addresses
+        addresses: Vec<Multiaddr>,
+    },
+    /// A new device has proven that it was shown the invitation, and now shows its digits.
+    PairingRequested {
+        /// The name it gives itself.
+        device_name: String,
+    },
+}
+
+/// How things stand with one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// The device.
+    pub device: DeviceId,
+    /// Its peer id, made of its transport key.
+    pub peer: PeerId,
+    /// How it is connected, if it is.
+    pub connection: Option<PeerConnection>,
+    /// Connections that are up: more than one only until both sides have agreed which one stays.
+    pub connections: usize,
+    /// Dials that failed in a row.
+    pub failures: u32,
+}
+
+/// The connection in use with a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerConnection {
+    /// What carries it.
+    pub transport: Transport,
+    /// Where the peer is.
+    pub address: Multiaddr,
+    /// Whether this device dialled.
+    pub outbound: bool,
+    /// Whether the peer has proven who it is.
+    pub ready: bool,
+    /// The latest round trip, if one was measured.
+    pub round_trip: Option<Duration>,
+}

@@ -1,0 +1,260 @@
+//! The handle that an app holds: starts the swarm, gives it the devices, stops it in order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::NetError;
+use super::event::{NodeEvent, PeerStatus};
+use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, STOP_TIMEOUT};
+use super::session::{self, Shared};
+use super::streams::{Purpose, Served};
+use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
+use super::transport;
+use crate::host::Host;
+use crate::sync::Replica;
+
+/// The list of devices is read again at most this often.
+const DEVICES_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How a node meets the network.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Where to listen. By default every IPv4 interface, TCP and QUIC, any free port.
+    pub listen: Vec<Multiaddr>,
+    /// Whether to search the LAN for this user's devices, by mDNS. It tells everybody on the LAN this
+    /// device's peer id, which does not change.
+    pub lan: bool,
+    /// Where devices may be found, each with its peer id: what
+    /// [`AddressesLearned`](NodeEvent::AddressesLearned) told earlier. Those of other peers are ignored.
+    pub addresses: Vec<Multiaddr>,
+    /// The randomness behind the jitter of retries, and the time of day for invitations.
+    pub host: Host,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        let any = |carrier: &str| format!("/ip4/0.0.0.0/{carrier}").parse();
+        Self {
+            listen: ["tcp/0", "udp/0/quic-v1"].into_iter().filter_map(|c| any(c).ok()).collect(),
+            lan: true,
+            addresses: Vec::new(),
+            host: Host::system(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// A node that only this machine can reach, and that looks for nobody: for tests and demos.
+    pub fn loopback() -> Self {
+        let local = |carrier: &str| format!("/ip4/127.0.0.1/{carrier}").parse();
+        Self {
+            listen: ["tcp/0", "udp/0/quic-v1"].into_iter().filter_map(|c| local(c).ok()).collect(),
+            lan: false,
+            ..Self::default()
+        }
+    }
+}
+
+/// This device on the network: finds the user's other devices and keeps the database level with them.
+///
+/// Runs on the tokio runtime that it is started in; it makes none of its own. Dropping it closes all
+/// connections at once; [`Node::stop`] lets them finish what they are sending.
+pub struct Node {
+    peer: PeerId,
+    swarm: SwarmHandle,
+    shared: Shared,
+    directory: Directory,
+    finished: mpsc::Receiver<()>,
+}
+
+impl Node {
+    /// Listens, and starts to dial the devices in the replica's identity log.
+    ///
+    /// `transport_secret` is the secret half of the device's Ed25519 transport key.
+    ///
+    /// # Errors
+    /// [`NetError::NoRuntime`] outside of tokio, [`NetError::Listen`] if an address can't be bound,
+    /// [`NetError::Lan`] if mDNS can't start, [`NetError::Address`] if a known address names no peer,
+    /// [`NetError::TransportKey`] if the key is none.
+    pub async fn start(
+        config: NodeConfig,
+        transport_secret: &[u8; 32],
+        replica: Arc<dyn Replica>,
+    ) -> Result<Self, NetError> {
+        tokio::runtime::Handle::try_current().map_err(|_| NetError::NoRuntime)?;
+        let known = by_peer(config.addresses)?;
+        let keypair = transport::keypair(transport_secret)?;
+        let peer = keypair.public().to_peer_id();
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (alive, finished) = mpsc::channel(1);
+        let shared = Shared {
+            replica,
+            changed: watch::Sender::new(0),
+            identities: Arc::default(),
+            events: events.clone(),
+            started: Instant::now(),
+            _alive: alive,
+        };
+        let config = SwarmConfig {
+            keypair,
+            listen: config.listen,
+            lan: config.lan,
+            opens: Purpose::Sync,
+            served: Served { sync: true, pair: Arc::new(AtomicBool::new(false)) },
+            seed: u64::from_le_bytes(config.host.random()),
+        };
+        let mut swarm = swarm::start(config, Box::new(Sessions(shared.clone())), events).await?;
+        // A listener without any interface up is no reason to give up: interfaces come and go.
+        let _ = timeout(LISTEN_TIMEOUT, &mut swarm.bound).await;
+        let directory = keep_devices(shared.clone(), known, swarm.commands.clone());
+        let directory = Directory(tokio::spawn(directory));
+        Ok(Self { peer, swarm, shared, directory, finished })
+    }
+
+    /// This device's peer id, made of its transport key.
+    pub fn peer_id(&self) -> PeerId {
+        self.peer
+    }
+
+    /// What happens from now on. A subscriber that lags more than 256 events behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// To be called after every change of the database that did not come through this node.
+    pub fn local_changed(&self) -> LocalChanged {
+        LocalChanged { changed: self.shared.changed.clone(), identities: Arc::clone(&self.shared.identities) }
+    }
+
+    /// Where this device can be reached now, with its peer id: what another one's
+    /// [`NodeConfig::addresses`] wants.
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        let listening = self.swarm.listening.borrow();
+        listening.iter().filter_map(|address| address.clone().with_p2p(self.peer).ok()).collect()
+    }
+
+    /// How things stand with each of the user's other devices.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.swarm.peers.borrow().to_vec()
+    }
+
+    /// Dials every device that is away now, however long it would have waited: the user asked, or the
+    /// app knows that the network has changed.
+    pub async fn hurry(&self) -> Result<(), NetError> {
+        self.swarm.commands.send(Command::Hurry).await.map_err(|_| NetError::Stopped)
+    }
+
+    /// Sends what is not sent yet, closes all connections, and returns once nothing of this node uses
+    /// the database any more; after three seconds at the latest.
+    pub async fn stop(mut self) {
+        drop(self.directory);
+        let (stopped, done) = oneshot::channel();
+        let orderly = async {
+            if self.swarm.commands.send(Command::Stop(stopped)).await.is_ok() {
+                let _ = done.await;
+            }
+        };
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        let _ = tokio::time::timeout_at(deadline, orderly).await;
+        self.swarm.task.abort();
+        drop(self.shared);
+        let _ = tokio::time::timeout_at(deadline, self.finished.recv()).await;
+    }
+}
+
+/// The task that keeps the list of devices, which ends with the node.
+struct Directory(tokio::task::JoinHandle<()>);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Tells a node that the database has changed. Cheap to clone and to call; from any thread.
+#[derive(Clone, Debug)]
+pub struct LocalChanged {
+    changed: watch::Sender<u64>,
+    identities: Arc<Notify>,
+}
+
+impl LocalChanged {
+    /// Rows were written: connected devices get the change at once.
+    pub fn notify(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The identity log has changed: there may be a new device to dial.
+    pub fn notify_identity(&self) {
+        self.identities.notify_one();
+        self.notify();
+    }
+}
+
+/// Serves the streams of a node, each in a task of its own.
+struct Sessions(Shared);
+
+impl Serve for Sessions {
+    fn serve(&self, purpose: Purpose, opened: Opened) {
+        match purpose {
+            Purpose::Sync => drop(tokio::spawn(session::run(self.0.clone(), opened))),
+            Purpose::Pair => drop(opened),
+        }
+    }
+}
+
+/// Sorts addresses by the peer that each ends with.
+fn by_peer(addresses: Vec<Multiaddr>) -> Result<BTreeMap<PeerId, Vec<Multiaddr>>, NetError> {
+    let mut known: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
+    for address in addresses {
+        match transport::split_peer(address.clone()) {
+            (bare, Some(peer)) if transport::dialable(&bare) => known.entry(peer).or_default().push(bare),
+            _ => return Err(NetError::Address { address }),
+        }
+    }
+    Ok(known)
+}
+
+/// Gives the swarm the devices of the identity log, again whenever that may have changed.
+async fn keep_devices(shared: Shared, known: BTreeMap<PeerId, Vec<Multiaddr>>, commands: mpsc::Sender<Command>) {
+    let mut told = None;
+    loop {
+        let replica = Arc::clone(&shared.replica);
+        let read = tokio::task::spawn_blocking(move || replica.identity().map(|log| log.devices().collect::<Vec<_>>()));
+        match read.await {
+            Ok(Ok(devices)) => {
+                let devices: Vec<_> = devices
+                    .into_iter()
+                    .filter_map(|device| {
+                        let peer = transport::peer_id(&device.keys.transport)?;
+                        let addresses = known.get(&peer).cloned().unwrap_or_default();
+                        Some(Device { id: Some(device.id), peer, addresses })
+                    })
+                    .collect();
+                if told.as_ref() != Some(&devices) {
+                    if commands.send(Command::Devices(devices.clone())).await.is_err() {
+                        return;
+                    }
+                    told = Some(devices);
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the list of devices can't be read"),
+            Err(_) => return,
+        }
+        sleep(DEVICES_INTERVAL).await;
+        shared.identities.notified().await;
+    }
+}

@@ -1,0 +1,7 @@
+//! What the room promises, over real sockets on loopback. Nothing here waits longer than it must, and
+//! nothing waits without a limit.
+
+#![allow(clippy::print_stdout)] // Seeds and figures are for whoever reads a failure.
+
+mod fleet;
+mod meeting;
