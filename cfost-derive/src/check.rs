@@ -7,7 +7,7 @@ use syn::Ident;
 use syn::ext::IdentExt;
 
 use crate::ctxt::Ctxt;
-use crate::model::{Field, Model, Name, Rule};
+use crate::ir::model::{Field, Model, Name, Rule};
 use crate::names::{nearest, problem};
 
 /// Checks the whole model.

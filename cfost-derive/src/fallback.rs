@@ -7,8 +7,9 @@ use syn::{Data, DeriveInput, Generics};
 
 use crate::attr::options;
 use crate::ctxt::Ctxt;
-use crate::model::{Model, krate};
-use crate::value::ValueType;
+use crate::ir::krate;
+use crate::ir::model::Model;
+use crate::ir::value::ValueType;
 
 /// `impl Synced` that is never called: the error beside it stops the build.
 pub(crate) fn synced(input: &DeriveInput, model: Option<&Model>) -> TokenStream {

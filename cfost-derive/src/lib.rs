@@ -1,9 +1,9 @@
 //! The derives of CFOST. Use them through the `cfost` crate, whose guide shows them at work.
 //!
-//! The way of a derive: [`attr`] reads the attributes as they are written, [`model`] and [`value`]
-//! turn them into what they say, [`check`] compares fields with each other, [`expand`] writes the
-//! code. Errors are collected in [`ctxt`], so that one compile shows all of them, each on its own
-//! token; [`fallback`] then writes stubs, so that no second error follows from the first.
+//! The way of a derive: `attr` reads the attributes as they are written, `ir` says what they mean,
+//! `check` compares fields with each other, `expand` writes the code. `keys` knows which options there
+//! are. Errors are collected in `ctxt`, so that one compile shows all of them, each on its own token;
+//! `fallback` then writes stubs, so that no second error follows from the first.
 //!
 //! What is generated is constants and thin closures: the logic is in `cfost-runtime`, compiled once.
 //! Nothing outside the struct is read, and no decision hangs on how a type is spelt, so aliases,
@@ -14,10 +14,9 @@ mod check;
 mod ctxt;
 mod expand;
 mod fallback;
+mod ir;
 mod keys;
-mod model;
 mod names;
-mod value;
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use quote::quote;
 use syn::DeriveInput;
 
 use crate::ctxt::Ctxt;
-use crate::model::Model;
-use crate::value::ValueType;
+use crate::ir::model::Model;
+use crate::ir::value::ValueType;
 use crate::{check, fallback};
 
 /// The expansion of `#[derive(Synced)]`: the implementation, or errors and a stub.

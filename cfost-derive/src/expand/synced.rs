@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 
-use crate::model::{Field, Model, Rule};
+use crate::ir::model::{Field, Model, Rule};
 
 /// The implementation for a model that passed all checks.
 pub(crate) fn expand(model: &Model) -> TokenStream {

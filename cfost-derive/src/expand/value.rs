@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Member, Type};
 
-use crate::value::{Shape, ValueType, Variant};
+use crate::ir::value::{Shape, ValueType, Variant};
 
 /// The implementation for a type that passed all checks.
 pub(crate) fn expand(value: &ValueType) -> TokenStream {

@@ -7,8 +7,8 @@ use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, Ident, LitStr, Member
 
 use crate::attr::options;
 use crate::ctxt::Ctxt;
+use crate::ir::{Once, krate, refuse_generics};
 use crate::keys::{self, Place};
-use crate::model::{Once, krate, refuse_generics};
 use crate::names::nearest;
 
 /// A type with `#[derive(SyncedValue)]`.

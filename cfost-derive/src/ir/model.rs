@@ -1,13 +1,14 @@
-//! What a model's attributes say, each thing with the tokens that say it.
+//! What a struct with `#[derive(Synced)]` is.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Generics, Ident, Lit, LitInt, LitStr, Path, Type};
+use syn::{Data, DeriveInput, Fields, Ident, Lit, LitInt, LitStr, Type};
 
 use crate::attr::{Form, Opt, options};
 use crate::ctxt::Ctxt;
+use crate::ir::{Once, krate, refuse_generics};
 use crate::keys::{self, Place};
 use crate::names::snake_case;
 
@@ -222,42 +223,6 @@ impl Default {
             }
             _ => None,
         }
-    }
-}
-
-/// Refuses an option that is there twice.
-#[derive(std::default::Default)]
-pub(crate) struct Once(Vec<String>);
-
-impl Once {
-    /// Whether this is the option's first appearance; if it isn't, says so.
-    pub(crate) fn first(&mut self, opt: &Opt, cx: &mut Ctxt) -> bool {
-        let name = opt.name();
-        let first = !self.0.contains(&name);
-        if first {
-            self.0.push(name);
-        } else {
-            cx.help(&opt.key, format_args!("'{name}' is there twice"), "keep one");
-        }
-        first
-    }
-}
-
-/// `crate = path`
-pub(crate) fn krate(opt: &Opt, cx: &mut Ctxt) -> Option<TokenStream> {
-    opt.path(cx).map(|path: Path| path.into_token_stream())
-}
-
-/// Refuses generic parameters: a table has one shape.
-pub(crate) fn refuse_generics(generics: &Generics, cx: &mut Ctxt) {
-    if !generics.params.is_empty() {
-        cx.help(
-            generics,
-            "generic parameters are not supported: a table has one shape",
-            "derive for a struct with concrete types, and convert",
-        );
-    } else if let Some(clause) = &generics.where_clause {
-        cx.error(clause, "a `where` clause is not supported: a table has one shape");
     }
 }
 
