@@ -168,4 +168,64 @@ pub enum IdentityError {
         /// The place that it was looked for in.
         context: String,
     },
+
+    /// A text is no invitation, or not all of one.
+    #[error("the pairing code {problem}")]
+    InvitationText {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The invitation's time is over.
+    #[error("the pairing code has expired: make a new one on the other device")]
+    InvitationExpired,
+    /// The invitation was used before, by this device or another.
+    #[error("the pairing code was used already: make a new one")]
+    InvitationUsed,
+    /// A peer names a pairing that was not offered.
+    #[error("a device asked for a pairing that was not offered: make a new pairing code if it is yours")]
+    InvitationUnknown,
+    /// A peer does not know the invitation's secret, or something was altered on the way.
+    #[error("the other device does not know the pairing code: scan it again")]
+    WrongSecret,
+    /// What was typed is not six digits.
+    #[error("type the six digits that the new device shows")]
+    DigitsForm,
+    /// The digits are not those that the new device shows.
+    #[error(
+        "these are not the digits of the waiting device: compare them with the new device ({tries_left} tries left)"
+    )]
+    WrongDigits {
+        /// How many more times they may be typed.
+        tries_left: u32,
+    },
+    /// The digits were wrong three times: perhaps the device that waits is not the user's.
+    #[error("the digits were wrong three times, nobody was let in: make a new pairing code")]
+    ConfirmationFailed,
+    /// The digits were not typed in time.
+    #[error("the digits were not typed in time, nobody was let in: make a new pairing code")]
+    ConfirmationExpired,
+    /// The other device refuses to pair. It does not say why.
+    #[error("the other device refused: its pairing code may have expired or been used; make a new one there")]
+    PairingRefused,
+    /// A pairing message came when another was due.
+    #[error("the other device sent '{message}' out of turn: the pairing was ended")]
+    UnexpectedMessage {
+        /// Which message.
+        message: &'static str,
+    },
+    /// A step of a pairing was asked for before the one that it follows.
+    #[error("this step of the pairing does not follow from the one before it: the pairing may be over")]
+    OutOfTurn,
+    /// The user's identity log and keys are larger than a pairing can carry.
+    #[error("the identity log and keys take {bytes} bytes, more than a pairing can carry (16 MiB)")]
+    AdmissionTooLarge {
+        /// How large they are.
+        bytes: usize,
+    },
+    /// What the inviting device sent does not hold.
+    #[error("the admission does not hold: {problem}; nothing was accepted")]
+    Admission {
+        /// Which check failed.
+        problem: &'static str,
+    },
 }

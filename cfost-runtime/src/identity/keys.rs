@@ -158,6 +158,10 @@ impl DeviceKeys {
         &self.transport
     }
 
+    pub(super) fn sealing_secret(&self) -> &[u8; 32] {
+        self.sealing.as_bytes()
+    }
+
     fn from_array(secrets: &[u8; Self::BYTES]) -> Self {
         let parts = Zeroizing::new(split(secrets));
         Self {

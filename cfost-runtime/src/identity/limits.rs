@@ -32,3 +32,23 @@ pub const PASSWORD_LANES_MAX: u32 = 16;
 pub const LOGIN_FREE_ATTEMPTS: u32 = 3;
 /// Longest wait between two passwords, in milliseconds.
 pub const LOGIN_WAIT_MS_MAX: u64 = 15 * 60 * 1000;
+
+/// How long an invitation is good for, in milliseconds.
+pub const INVITATION_MS: u64 = 300_000;
+/// How wrong a new device's clock may be before it takes a fresh invitation for an expired one, in
+/// milliseconds. The authorised device's clock decides.
+pub const INVITATION_CLOCK_ERROR_MS: u64 = 300_000;
+/// Most address hints in an invitation; more would make the QR code hard to scan.
+pub const INVITATION_HINTS_MAX: usize = 4;
+/// Longest address hint, in bytes.
+pub const INVITATION_HINT_BYTES_MAX: usize = 128;
+/// Longest text that is tried as an invitation, in bytes.
+pub const INVITATION_TEXT_BYTES_MAX: usize = 4096;
+/// How long the user has for typing the digits, in milliseconds.
+pub const CONFIRMATION_MS_MAX: u64 = 300_000;
+/// How often the digits may be typed.
+pub const CONFIRMATION_TRIES: u32 = 3;
+/// Longest pairing message, in bytes.
+pub const PAIRING_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Most messages that what is sealed to the new device is split into: 16 MiB in all.
+pub const ADMISSION_PARTS_MAX: usize = 256;

@@ -13,10 +13,12 @@ mod attempts;
 mod certificate;
 mod entry;
 mod error;
+mod hpke;
 mod keys;
 pub mod limits;
 mod log;
 mod master;
+pub mod pairing;
 mod phrase;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,126 @@
+//! The messages of a pairing as bytes. `docs/security.md` has them as a table.
+
+use super::invitation::PairingId;
+use super::transcript::MAC_BYTES;
+use crate::identity::entry::AddDevice;
+use crate::identity::error::{IdentityError, Result};
+use crate::identity::hpke::TAG_BYTES;
+use crate::identity::limits::{ADMISSION_PARTS_MAX, PAIRING_MESSAGE_BYTES_MAX};
+use crate::identity::wire::Reader;
+
+const VERSION: u8 = 1;
+const START: u8 = 1;
+const CHALLENGE: u8 = 2;
+const ADMIT: u8 = 3;
+const ADMIT_MORE: u8 = 4;
+const DONE: u8 = 5;
+const REFUSED: u8 = 255;
+
+/// What the first part of an admission needs beside its content, and the others have to spare.
+const ADMIT_HEADER_BYTES: usize = 1 + 32 + 2;
+
+/// How much of the admission goes into one message.
+pub(super) const PART_BYTES: usize = PAIRING_MESSAGE_BYTES_MAX - ADMIT_HEADER_BYTES - TAG_BYTES;
+
+/// The answer to a peer that is refused, whatever the reason.
+pub fn refusal() -> Vec<u8> {
+    vec![REFUSED]
+}
+
+/// A message, read strictly; what it claims is unchecked.
+pub(super) enum Message<'a> {
+    Start(Box<Start>),
+    Challenge(Challenge),
+    Admit { encapsulated: [u8; 32], parts: u16, sealed: &'a [u8] },
+    AdmitMore { sealed: &'a [u8] },
+    Done { mac: [u8; MAC_BYTES] },
+    Refused,
+}
+
+pub(super) struct Start {
+    pub(super) pairing: PairingId,
+    pub(super) nonce: [u8; 32],
+    pub(super) request: AddDevice,
+    pub(super) mac: [u8; MAC_BYTES],
+}
+
+impl Start {
+    /// All but the MAC.
+    pub(super) fn statement(&self) -> Vec<u8> {
+        let mut bytes = vec![START, VERSION];
+        bytes.extend_from_slice(self.pairing.as_bytes());
+        bytes.extend_from_slice(&self.nonce);
+        self.request.write(&mut bytes);
+        bytes
+    }
+}
+
+pub(super) struct Challenge {
+    pub(super) nonce: [u8; 32],
+    pub(super) mac: [u8; MAC_BYTES],
+}
+
+impl Challenge {
+    /// All but the MAC.
+    pub(super) fn statement(nonce: &[u8; 32]) -> Vec<u8> {
+        [&[CHALLENGE], nonce.as_slice()].concat()
+    }
+}
+
+/// The first message of an admission: how many there are, and what opens them.
+pub(super) fn admit(encapsulated: &[u8; 32], parts: u16, sealed: &[u8]) -> Vec<u8> {
+    [&[ADMIT], encapsulated.as_slice(), &parts.to_le_bytes(), sealed].concat()
+}
+
+pub(super) fn admit_more(sealed: &[u8]) -> Vec<u8> {
+    [&[ADMIT_MORE], sealed].concat()
+}
+
+pub(super) fn done(mac: &[u8; MAC_BYTES]) -> Vec<u8> {
+    [&[DONE], mac.as_slice()].concat()
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {
+        let mut reader = Reader::new("pairing message", bytes);
+        if bytes.len() > PAIRING_MESSAGE_BYTES_MAX {
+            return Err(reader.malformed("it is longer than 64 KiB"));
+        }
+        let message = match reader.u8()? {
+            START => {
+                reader.version(VERSION)?;
+                Self::Start(Box::new(Start {
+                    pairing: PairingId::from_bytes(reader.array()?),
+                    nonce: reader.array()?,
+                    request: AddDevice::read(&mut reader)?,
+                    mac: reader.array()?,
+                }))
+            }
+            CHALLENGE => Self::Challenge(Challenge { nonce: reader.array()?, mac: reader.array()? }),
+            ADMIT => {
+                let (encapsulated, parts) = (reader.array()?, reader.u16()?);
+                if parts == 0 || usize::from(parts) > ADMISSION_PARTS_MAX {
+                    return Err(reader.malformed("it announces no part, or more than 256"));
+                }
+                return Ok(Self::Admit { encapsulated, parts, sealed: reader.rest() });
+            }
+            ADMIT_MORE => return Ok(Self::AdmitMore { sealed: reader.rest() }),
+            DONE => Self::Done { mac: reader.array()? },
+            REFUSED => Self::Refused,
+            _ => return Err(reader.malformed("there is no such message")),
+        };
+        reader.end()?;
+        Ok(message)
+    }
+
+    pub(super) fn unexpected(&self) -> IdentityError {
+        let message = match self {
+            Self::Start(_) => "start",
+            Self::Challenge(_) => "challenge",
+            Self::Admit { .. } | Self::AdmitMore { .. } => "admit",
+            Self::Done { .. } => "done",
+            Self::Refused => return IdentityError::PairingRefused,
+        };
+        IdentityError::UnexpectedMessage { message }
+    }
+}
