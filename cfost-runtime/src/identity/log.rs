@@ -1,15 +1,4 @@
 //! A user's identity log: who the user's devices are.
-//!
-//! Entries are signed and name the entries that their author knew, so they form a graph that every
-//! device can hold a copy of. What the log says is a pure function of the **set** of entries held:
-//! the order and the number of times in which they arrived do not matter. To that end
-//!
-//! - an entry counts if its author is the root key, or a device that one of the entry's *ancestors*
-//!   added: a matter of the graph, never of what happened to arrive first;
-//! - of two entries that set the same name, the one with the greater (timestamp, id) wins;
-//! - a device added twice is described by the entry with the smaller (depth in the graph, id).
-//!
-//! An entry that arrives before one of its ancestors waits, without effect, until that one arrives.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -50,7 +39,18 @@ pub enum Inserted {
     Waiting,
 }
 
-/// All that is known about a user's devices. See the [module](self).
+/// All that is known about a user's devices.
+///
+/// Entries are signed and name the entries that their author knew, so they form a graph of which
+/// every device can hold a copy. What the log says is a pure function of the **set** of entries held:
+/// the order in which they arrived, and how often, does not matter. To that end
+///
+/// - an entry counts if its author is the root key, or a device that one of the entry's *ancestors*
+///   added: a matter of the graph, never of what happened to arrive first;
+/// - of two entries that set the same name, the one with the greater (timestamp, id) wins;
+/// - a device added twice is described by the entry with the smaller (depth in the graph, id).
+///
+/// An entry that arrives before one of its ancestors waits, without effect, until that one arrives.
 #[derive(Clone)]
 pub struct IdentityLog {
     root: RootPublic,
