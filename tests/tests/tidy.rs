@@ -60,7 +60,9 @@ fn text_files_are_clean() {
             if line.ends_with([' ', '\t']) {
                 complain(index + 1, "space at the end of the line");
             }
-            if has_extension(&path, &["rs"]) && line.chars().count() > LINE_CHARS_MAX {
+            // A long literal, as a golden byte vector, can't be broken.
+            let breakable = line.split_whitespace().all(|word| word.len() < LINE_CHARS_MAX / 2);
+            if has_extension(&path, &["rs"]) && breakable && line.chars().count() > LINE_CHARS_MAX {
                 complain(index + 1, "line too long");
             }
         }
