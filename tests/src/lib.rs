@@ -1,1 +1,3 @@
-//! CFOST.
+//! What the stories of CFOST's tests share.
+
+pub mod fuzz;
