@@ -1,0 +1,88 @@
+//! A row and its merge.
+
+use super::{RowClock, Stamp, Writers};
+
+/// Whether a row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The last word on the row was a create or an update.
+    Alive,
+    /// The last word on the row was a delete.
+    Dead,
+}
+
+/// What an op does to one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect<V> {
+    /// Writes a value; of concurrent ones the greatest stamp wins.
+    Write(V),
+    /// Adds to a counter.
+    Add(i64),
+}
+
+/// One op, as far as merging goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowOp<V> {
+    /// When and where the op was made.
+    pub stamp: Stamp,
+    /// What it says of the row's life.
+    pub life: Life,
+    /// What it does to the columns, each at most once.
+    pub effects: Vec<(usize, Effect<V>)>,
+}
+
+/// A value that can hold a counter.
+pub trait Counter {
+    /// Adds `delta`. Overflow wraps around, which keeps addition commutative and associative.
+    fn add(&mut self, delta: i64);
+}
+
+/// The merged state of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row<V> {
+    /// The columns' values; a column that no op wrote has the value the row began with.
+    pub values: Vec<V>,
+    /// Which write each column holds.
+    pub clock: RowClock,
+    /// Whether the row is there.
+    pub life: Life,
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The columns whose value or stamp is new.
+    pub columns: Vec<usize>,
+    /// Whether the row's life stamp is new.
+    pub life: bool,
+}
+
+impl<V: Counter> Row<V> {
+    /// A row that no op has touched; `values` are what its columns hold until one does.
+    pub fn new(values: Vec<V>) -> Self {
+        Self { clock: RowClock::empty(values.len()), values, life: Life::Dead }
+    }
+
+    /// Merges an op. Ops may come in any order, each exactly once.
+    pub fn merge(&mut self, op: RowOp<V>, writers: &impl Writers) -> Merged {
+        let mut merged = Merged::default();
+        if op.stamp.beats(self.clock.life(), writers) {
+            self.clock.set_life(op.stamp);
+            self.life = op.life;
+            merged.life = true;
+        }
+        for (column, effect) in op.effects {
+            let newest = op.stamp.beats(self.clock.column(column), writers);
+            match effect {
+                Effect::Write(value) if newest => self.values[column] = value,
+                Effect::Write(_) => continue,
+                Effect::Add(delta) => self.values[column].add(delta),
+            }
+            if newest {
+                self.clock.set_column(column, op.stamp);
+            }
+            merged.columns.push(column);
+        }
+        merged
+    }
+}
