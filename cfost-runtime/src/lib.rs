@@ -5,10 +5,17 @@
 //! store → watchers); `ARCHITECTURE.md` says what each room may know of the others.
 
 pub mod clock;
+pub mod crdt;
+pub mod db;
+mod error;
 pub mod host;
 pub mod identity;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod oplog;
+pub mod query;
 pub mod schema;
+pub mod store;
 pub mod sync;
+
+pub use error::{Error, Result};

@@ -22,8 +22,9 @@
 //! ```
 
 pub use cfost_derive::{Synced, SyncedValue};
-pub use cfost_runtime::schema;
+pub use cfost_runtime::db::{Db, DbOptions, DeviceInfo, Registration, Tx, User};
 pub use cfost_runtime::schema::{Counter, Lww, Model, Synced, SyncedValue};
+pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;
 
 /// What most apps use: `use cfost::prelude::*;`.
@@ -35,7 +36,7 @@ pub mod prelude {
     pub use cfost_derive::SyncedValue;
 
     #[doc(no_inline)]
-    pub use crate::{Synced, Uuid, models};
+    pub use crate::{Db, Synced, Tx, Uuid, models};
 }
 
 /// The models of a database: `models![Todo, Project]`, an array of [`Model`].

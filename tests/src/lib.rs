@@ -1,3 +1,1 @@
-//! What the stories of CFOST's tests share.
-
-pub mod fuzz;
+//! CFOST.

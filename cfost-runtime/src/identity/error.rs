@@ -130,6 +130,21 @@ pub enum IdentityError {
         /// How many bytes both may have together.
         bytes_max: usize,
     },
+    /// No password was set on this device, so there is nothing to log in to.
+    #[error("this device belongs to no registered user: register, or pair it with one of the user's devices")]
+    NotPaired,
+    /// A logout would lock the device's keys for good.
+    #[error("no password is set on this device, so nobody could log in again: set one first")]
+    NoPassword,
+    /// A user registers once.
+    #[error("this database belongs to {name} already: open another database for another user")]
+    Registered {
+        /// The user's name.
+        name: String,
+    },
+    /// The recovery phrase was erased after it had been shown.
+    #[error("the recovery phrase was erased from this device after it was shown; it can't be shown again")]
+    PhraseForgotten,
     /// The password or the address is wrong. Which of them is not said, and takes no different time.
     #[error("wrong e-mail address or password")]
     WrongCredentials,

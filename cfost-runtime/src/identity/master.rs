@@ -18,13 +18,13 @@ const NONCE_BYTES: usize = 24;
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
 impl MasterKey {
-    pub(super) fn generate(host: &Host) -> Self {
+    pub(crate) fn generate(host: &Host) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         host.fill(key.as_mut());
         Self(key)
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut key = Zeroizing::new([0; 32]);
         if bytes.len() != key.len() {
             return None;
@@ -33,7 +33,7 @@ impl MasterKey {
         Some(Self(key))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8; 32] {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 

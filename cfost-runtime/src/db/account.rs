@@ -1,0 +1,188 @@
+//! The user of a database, and the user's devices.
+
+use std::fmt;
+
+use super::Db;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::identity::{Body, IdentityError, PasswordCost, Profile, RecoveryPhrase};
+use crate::oplog::{DeviceId, UserId};
+
+/// The user that a database belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct User {
+    /// The user's id, the same on every device.
+    pub id: UserId,
+    /// The user's name; `None` until someone registers.
+    pub name: Option<String>,
+    /// The user's e-mail address; `None` until someone registers.
+    pub email: Option<String>,
+}
+
+/// What [`Db::register_user`] gives.
+#[non_exhaustive]
+pub struct Registration {
+    /// The user's id.
+    pub user_id: UserId,
+    /// The 24 words that bring the user back when all devices are lost. Show them once, let the user
+    /// write them down, then call [`Db::forget_recovery_phrase`].
+    pub recovery_phrase: RecoveryPhrase,
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("user_id", &self.user_id).finish_non_exhaustive()
+    }
+}
+
+/// A device of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceInfo {
+    /// The device's id.
+    pub id: DeviceId,
+    /// What its user calls it.
+    pub name: String,
+    /// Whether it is the one that this code runs on.
+    pub is_this: bool,
+    /// When it was added.
+    pub added_at: Timestamp,
+    /// When it was last in a session with this device, in Unix milliseconds; `None` if never.
+    pub last_seen_ms: Option<u64>,
+}
+
+impl Db {
+    /// The user of this database. One that nobody has registered in belongs to an unnamed user.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn user(&self) -> Result<User> {
+        let identity = self.store.identity()?;
+        let profile = identity.profile();
+        Ok(User {
+            id: identity.user_id(),
+            name: profile.map(|profile| profile.name.clone()),
+            email: profile.map(|profile| profile.email.clone()),
+        })
+    }
+
+    /// Gives the unnamed user of this database a name, an e-mail address and a password. What was
+    /// written before stays theirs.
+    ///
+    /// The password locks this device's keys: it is asked for after a [`Db::logout`]. Takes about a
+    /// quarter of a second, on purpose.
+    ///
+    /// # Errors
+    /// [`IdentityError::Registered`] if the user has a name already,
+    /// [`IdentityError::WeakPassword`], and [`IdentityError::Text`] for a name or an address that
+    /// can't be one.
+    pub fn register_user(&self, name: &str, email: &str, password: &str) -> Result<Registration> {
+        self.register_user_with(name, email, password, PasswordCost::default())
+    }
+
+    /// [`Db::register_user`] with another cost of trying a password than the usual one.
+    ///
+    /// # Errors
+    /// As [`Db::register_user`].
+    pub fn register_user_with(
+        &self,
+        name: &str,
+        email: &str,
+        password: &str,
+        cost: PasswordCost,
+    ) -> Result<Registration> {
+        let profile = Profile { name: name.to_owned(), email: email.to_owned() };
+        self.store.register(profile, password, cost)?;
+        let user_id = self.store.identity()?.user_id();
+        let recovery_phrase = self.store.recovery_phrase()?.ok_or(IdentityError::PhraseForgotten)?;
+        Ok(Registration { user_id, recovery_phrase })
+    }
+
+    /// Sets or changes the password that locks this device's keys; each device has its own.
+    ///
+    /// # Errors
+    /// [`IdentityError::WeakPassword`]; [`Error::LoggedOut`](crate::Error::LoggedOut).
+    pub fn set_password(&self, password: &str) -> Result<()> {
+        let user = self.user()?;
+        let email = user.email.ok_or(IdentityError::NotPaired)?;
+        self.store.set_password(&email, password, PasswordCost::default())
+    }
+
+    /// Opens this device's keys with the password.
+    ///
+    /// # Errors
+    /// [`IdentityError::WrongCredentials`] for a wrong password and an unknown address alike,
+    /// [`IdentityError::TooManyAttempts`] for a while after three wrong ones, and
+    /// [`IdentityError::NotPaired`] on a device without a password.
+    pub fn login(&self, email: &str, password: &str) -> Result<()> {
+        self.store.login(email, password)
+    }
+
+    /// Locks this device's keys. Rows can still be read; writing, syncing and the oplog wait for the
+    /// next [`Db::login`].
+    ///
+    /// # Errors
+    /// [`IdentityError::NoPassword`] if no password would open them again.
+    pub fn logout(&self) -> Result<()> {
+        self.store.logout()
+    }
+
+    /// Whether this device's keys are open. They stay so from one start of the app to the next.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn is_logged_in(&self) -> Result<bool> {
+        self.store.is_open()
+    }
+
+    /// The 24 words that bring the user back, on the user's first device, until they are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut).
+    pub fn recovery_phrase(&self) -> Result<Option<RecoveryPhrase>> {
+        self.store.recovery_phrase()
+    }
+
+    /// Erases the recovery phrase from this device: the user has written it down.
+    ///
+    /// # Errors
+    /// When the database can't be written.
+    pub fn forget_recovery_phrase(&self) -> Result<()> {
+        self.store.forget_recovery_phrase()
+    }
+
+    /// The user's devices, in the order in which they were added.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn devices(&self) -> Result<Vec<DeviceInfo>> {
+        let this = self.store.device()?;
+        let peers = self.store.peers()?;
+        let identity = self.store.identity()?;
+        let seen = |id: DeviceId| peers.iter().find(|peer| peer.device == id).map(|peer| peer.seen_ms);
+        let mut devices: Vec<DeviceInfo> = identity
+            .devices()
+            .map(|device| DeviceInfo {
+                is_this: device.id == this,
+                last_seen_ms: seen(device.id).filter(|seen_ms| *seen_ms > 0),
+                id: device.id,
+                name: device.name,
+                added_at: device.added_at,
+            })
+            .collect();
+        devices.sort_by_key(|device| (device.added_at, device.id));
+        Ok(devices)
+    }
+
+    /// Gives a device of the user another name, on all devices.
+    ///
+    /// # Errors
+    /// [`IdentityError::UnknownDevice`], [`IdentityError::Text`] for a name that can't be one.
+    pub fn rename_device(&self, device: DeviceId, name: &str) -> Result<()> {
+        if self.store.identity()?.device(device).is_none() {
+            return Err(IdentityError::UnknownDevice { device }.into());
+        }
+        self.store.author(Body::RenameDevice { device, name: name.to_owned() })
+    }
+}

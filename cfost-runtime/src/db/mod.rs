@@ -1,0 +1,169 @@
+//! The handle that an app holds, and what it can do with it.
+
+mod account;
+mod model_rows;
+mod options;
+mod replica;
+mod tx;
+
+pub use account::{DeviceInfo, Registration, User};
+pub use options::DbOptions;
+pub use tx::Tx;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::query::Sql;
+use crate::schema::{Model, Synced};
+use crate::store::{OplogEntry, Store, Verification};
+use crate::sync::Replica;
+use replica::StoreReplica;
+
+/// A database of an app's models: local, always writable, and in sync with the user's other devices
+/// while a node runs. Clones are the same database.
+#[derive(Clone)]
+pub struct Db {
+    store: Arc<Store>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("path", &self.store.path()).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database at `path`, or creates it, with the tables of `models![..]`.
+    ///
+    /// Several processes may open the same file.
+    ///
+    /// # Errors
+    /// [`StoreError`](crate::store::StoreError) for a file that is corrupt, read-only, locked, written
+    /// by a newer app or by another one; the file is unchanged then.
+    pub fn open(path: impl AsRef<Path>, models: impl AsRef<[Model]>) -> Result<Self> {
+        Self::options().open(path, models)
+    }
+
+    /// Opens a database in memory, for tests. It is gone when its last handle is.
+    ///
+    /// # Errors
+    /// [`StoreError::SharedTable`](crate::store::StoreError::SharedTable) when two models claim a table.
+    pub fn open_in_memory(models: impl AsRef<[Model]>) -> Result<Self> {
+        Self::options().open_in_memory(models)
+    }
+
+    /// Opening with choices: the device's name, where time and randomness come from.
+    pub fn options() -> DbOptions {
+        DbOptions::default()
+    }
+
+    /// Runs one transaction: what `work` writes is committed as a whole, and replicates as a whole, if it
+    /// returns `Ok`. If it returns an error or panics, nothing happens.
+    ///
+    /// # Errors
+    /// Those of `work`; [`Error::abort`](crate::Error::abort) makes one of the app's own.
+    /// [`Error::InsideWrite`](crate::Error::InsideWrite) when called inside a transaction of the same
+    /// database, [`Error::LoggedOut`](crate::Error::LoggedOut) after a logout.
+    pub fn write<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
+        self.store.write(|inner| {
+            let mut tx = Tx::new(inner);
+            let value = work(&mut tx)?;
+            Ok((value, tx.into_inner()))
+        })
+    }
+
+    /// [`Tx::insert`] in a transaction of its own.
+    ///
+    /// # Errors
+    /// As [`Tx::insert`].
+    pub fn insert<M: Synced>(&self, row: M) -> Result<M> {
+        self.write(|tx| tx.insert(row))
+    }
+
+    /// [`Tx::insert_all`] in a transaction of its own.
+    ///
+    /// # Errors
+    /// As [`Tx::insert`].
+    pub fn insert_all<M: Synced>(&self, rows: impl IntoIterator<Item = M>) -> Result<Vec<M::Id>> {
+        self.write(|tx| tx.insert_all(rows))
+    }
+
+    /// [`Tx::update`] in a transaction of its own.
+    ///
+    /// # Errors
+    /// As [`Tx::update`].
+    pub fn update<M: Synced>(&self, id: M::Id, edit: impl FnOnce(&mut M)) -> Result<M> {
+        self.write(|tx| tx.update(id, edit))
+    }
+
+    /// [`Tx::delete`] in a transaction of its own.
+    ///
+    /// # Errors
+    /// As [`Tx::delete`].
+    pub fn delete<M: Synced>(&self, id: M::Id) -> Result<()> {
+        self.write(|tx| tx.delete::<M>(id))
+    }
+
+    /// The row with this id.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`](crate::Error::Unreadable) for a stored value that isn't one of its field's
+    /// type.
+    pub fn get<M: Synced>(&self, id: M::Id) -> Result<Option<M>> {
+        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
+        self.store.read(|conn| model_rows::get(conn, table, id))
+    }
+
+    /// All rows, by ascending id, which for minted ids is the order of their inserts.
+    ///
+    /// # Errors
+    /// As [`Db::get`].
+    pub fn all<M: Synced>(&self) -> Result<Vec<M>> {
+        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
+        self.store.read(|conn| model_rows::all(conn, table))
+    }
+
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn count<M: Synced>(&self) -> Result<u64> {
+        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
+        self.store.read(|conn| model_rows::count(conn, table))
+    }
+
+    /// An SQL query; see [`Sql`]. It reads only, and besides the models' tables it can read the
+    /// oplog, as the table `cfost_oplog`.
+    pub fn sql<'q>(&'q self, text: &'q str) -> Sql<'q> {
+        Sql::on_store(&self.store, text)
+    }
+
+    /// The oplog: who did what to which row, and when, oldest first. It is read as it is iterated.
+    ///
+    /// # Errors
+    /// When the database can't be read; so may each entry.
+    pub fn oplog(&self) -> Result<impl Iterator<Item = Result<OplogEntry>> + '_> {
+        self.store.entries()
+    }
+
+    /// The database as a sync session sees it: to drive [`Session`](crate::sync::Session)s over a
+    /// transport of the app's own.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn replica(&self) -> Result<Arc<dyn Replica>> {
+        Ok(Arc::new(StoreReplica::new(Arc::clone(&self.store))?))
+    }
+
+    /// Checks that nothing is damaged: every change against its hash chain and signatures, and every
+    /// row against what the oplog gives.
+    ///
+    /// # Errors
+    /// When the database can't be read, or the device is logged out. What is damaged is no error
+    /// but a part of the answer.
+    pub fn verify(&self) -> Result<Verification> {
+        self.store.verify()
+    }
+}

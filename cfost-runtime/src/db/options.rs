@@ -1,0 +1,69 @@
+//! How a database is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Db;
+use crate::error::Result;
+use crate::host::Host;
+use crate::schema::Model;
+use crate::store::Store;
+
+/// Choices for opening a database; made by [`Db::options`].
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    host: Host,
+    device_name: Option<String>,
+}
+
+impl Default for DbOptions {
+    fn default() -> Self {
+        Self { host: Host::system(), device_name: None }
+    }
+}
+
+impl DbOptions {
+    /// What a new database calls this device in the user's list of devices; else the machine's name,
+    /// or `device`. It can be changed later.
+    #[must_use]
+    pub fn device_name(mut self, name: impl Into<String>) -> Self {
+        self.device_name = Some(name.into());
+        self
+    }
+
+    /// Where time and randomness come from: the system, unless a test wants to say.
+    #[must_use]
+    pub fn host(mut self, host: Host) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Opens the database at `path`, or creates it.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open(self, path: impl AsRef<Path>, models: impl AsRef<[Model]>) -> Result<Db> {
+        self.open_at(Some(path.as_ref()), models.as_ref())
+    }
+
+    /// Opens a database in memory.
+    ///
+    /// # Errors
+    /// As [`Db::open_in_memory`].
+    pub fn open_in_memory(self, models: impl AsRef<[Model]>) -> Result<Db> {
+        self.open_at(None, models.as_ref())
+    }
+
+    fn open_at(self, path: Option<&Path>, models: &[Model]) -> Result<Db> {
+        let name = self.device_name.unwrap_or_else(machine_name);
+        Ok(Db { store: Arc::new(Store::open(path, models, self.host, &name)?) })
+    }
+}
+
+/// What this machine is called.
+fn machine_name() -> String {
+    let from_environment = ["COMPUTERNAME", "HOSTNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let name = from_environment.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let name = name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    name.unwrap_or("device").to_owned()
+}

@@ -1,0 +1,82 @@
+//! The database as sync sessions see it.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::identity::IdentityLog;
+use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, Run, SpaceId};
+use crate::store::Store;
+use crate::sync::{Applied, Replica, ReplicaError, Seqs, Served};
+
+/// Gives sync sessions the store. A user has one space so far, the home space.
+pub(crate) struct StoreReplica {
+    store: Arc<Store>,
+    device: DeviceId,
+}
+
+impl StoreReplica {
+    pub(crate) fn new(store: Arc<Store>) -> Result<Self, Error> {
+        let device = store.device()?;
+        Ok(Self { store, device })
+    }
+}
+
+impl From<Error> for ReplicaError {
+    fn from(error: Error) -> Self {
+        Self::new(error)
+    }
+}
+
+impl Replica for StoreReplica {
+    fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
+        Ok(self.store.identity()?)
+    }
+
+    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
+        Ok(self.store.learn_identity(entries)?)
+    }
+
+    fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {
+        Ok(self.store.identity()?.certificate(self.device).map_err(Error::from)?)
+    }
+
+    fn spaces(&self, _peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
+        Ok(vec![self.store.home()?])
+    }
+
+    fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError> {
+        Ok(self.store.frontier(space)?)
+    }
+
+    fn change_id(&self, _space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError> {
+        Ok(self.store.change_id(log, seq)?)
+    }
+
+    fn own_log(&self, _space: SpaceId) -> Result<Option<LogId>, ReplicaError> {
+        Ok(Some(self.store.own_log()?))
+    }
+
+    fn own_log_is_behind(&self, _space: SpaceId, log: LogId, head: Head) -> Result<(), ReplicaError> {
+        if self.store.own_log()? == log {
+            let new = self.store.start_new_log()?;
+            tracing::warn!(%log, seq = head.seq, %new, "a peer holds more of this device's log than it does");
+        }
+        Ok(())
+    }
+
+    fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>, ReplicaError> {
+        Ok(self.store.runs_after(space, held, bytes_max)?)
+    }
+
+    fn apply(&self, runs: Vec<Run>) -> Result<Applied, ReplicaError> {
+        Ok(self.store.take_in(&runs)?)
+    }
+
+    fn seen(&self, peer: DeviceId) -> Result<(), ReplicaError> {
+        Ok(self.store.seen(peer)?)
+    }
+}

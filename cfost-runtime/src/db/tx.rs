@@ -1,0 +1,138 @@
+//! What a closure given to `Db::write` can do.
+
+use std::fmt;
+
+use super::model_rows::{self, encode};
+use crate::error::{Error, Result};
+use crate::query::Sql;
+use crate::schema::{RowId, Synced};
+use crate::store::WriteTx;
+
+/// A writing transaction: all of it is committed and replicated as one change, or none of it.
+pub struct Tx<'a> {
+    inner: WriteTx<'a>,
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+impl<'a> Tx<'a> {
+    pub(super) fn new(inner: WriteTx<'a>) -> Self {
+        Self { inner }
+    }
+
+    pub(super) fn into_inner(self) -> WriteTx<'a> {
+        self.inner
+    }
+
+    /// Inserts a row and returns it; a nil id is replaced by a new UUIDv7.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if there is a row with its id, [`Error::Unstorable`] for a value that can't
+    /// be stored.
+    pub fn insert<M: Synced>(&mut self, mut row: M) -> Result<M> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        let given = (M::MAPPING.id)(&row).to_uuid();
+        let id = self.inner.insert(table, given, &encode(&row)?)?;
+        if id != given {
+            (M::MAPPING.set_id)(&mut row, M::Id::from_uuid(id));
+        }
+        Ok(row)
+    }
+
+    /// Inserts many rows; returns their ids, in the same order.
+    ///
+    /// # Errors
+    /// As [`Tx::insert`].
+    pub fn insert_all<M: Synced>(&mut self, rows: impl IntoIterator<Item = M>) -> Result<Vec<M::Id>> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        rows.into_iter()
+            .map(|row| {
+                let given = (M::MAPPING.id)(&row).to_uuid();
+                self.inner.insert(table, given, &encode(&row)?).map(M::Id::from_uuid)
+            })
+            .collect()
+    }
+
+    /// Edits a row in place and returns it. Only the columns that the closure changed are written,
+    /// and become part of the change; if it changed none, nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such row, [`Error::IdChanged`] if the closure changed its id.
+    pub fn update<M: Synced>(&mut self, id: M::Id, edit: impl FnOnce(&mut M)) -> Result<M> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        let uuid = id.to_uuid();
+        let not_found = || Error::NotFound { table: M::SCHEMA.table, id: uuid };
+        let stored = self.inner.load(table, &uuid)?.ok_or_else(not_found)?;
+        let mut row: M = model_rows::decode(id, stored.values.iter().map(|value| value.as_ref()).collect())?;
+        // What the row's own fields encode to, which for a value that this build doesn't know (an
+        // enum's newer variant) differs from what is stored, and must not count as an edit.
+        let before: Vec<_> = encode(&row)?.into_iter().map(|value| value.into_owned()).collect();
+        edit(&mut row);
+        if (M::MAPPING.id)(&row).to_uuid() != uuid {
+            return Err(Error::IdChanged { table: M::SCHEMA.table, id: uuid });
+        }
+        self.inner.update(table, &uuid, stored, &before, &encode(&row)?)?;
+        Ok(row)
+    }
+
+    /// Deletes a row.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such row.
+    pub fn delete<M: Synced>(&mut self, id: M::Id) -> Result<()> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        let id = id.to_uuid();
+        if self.inner.delete(table, &id)? { Ok(()) } else { Err(Error::NotFound { table: M::SCHEMA.table, id }) }
+    }
+
+    /// The row with this id, as the transaction sees it.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for a stored value that isn't one of its field's type.
+    pub fn get<M: Synced>(&mut self, id: M::Id) -> Result<Option<M>> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        model_rows::get(self.inner.connection(), &self.inner.tables()[table], id)
+    }
+
+    /// All rows, by ascending id, as the transaction sees them.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] for a stored value that isn't one of its field's type.
+    pub fn all<M: Synced>(&mut self) -> Result<Vec<M>> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        model_rows::all(self.inner.connection(), &self.inner.tables()[table])
+    }
+
+    /// How many rows there are, as the transaction sees them.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn count<M: Synced>(&mut self) -> Result<u64> {
+        let table = model_rows::table_of::<M>(self.inner.tables())?;
+        model_rows::count(self.inner.connection(), &self.inner.tables()[table])
+    }
+
+    /// An SQL query that sees what the transaction has written.
+    pub fn sql<'q>(&'q self, text: &'q str) -> Sql<'q> {
+        Sql::on_transaction(self.inner.connection(), text)
+    }
+
+    /// Runs `work`; if it fails, what it wrote is undone and the transaction goes on.
+    ///
+    /// # Errors
+    /// The error of `work`.
+    pub fn savepoint<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let mark = self.inner.savepoint()?;
+        match work(self) {
+            Ok(value) => self.inner.release().map(|()| value),
+            Err(error) => {
+                self.inner.roll_back_to(&mark)?;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The error that everything converges in.
+
+use uuid::Uuid;
+
+use crate::identity::IdentityError;
+#[cfg(feature = "net")]
+use crate::net::NetError;
+use crate::oplog::OplogError;
+use crate::schema::ValueError;
+use crate::store::StoreError;
+use crate::sync::SyncError;
+
+/// The result of everything an app calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What failed, on what, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database file can't be opened, read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Users, devices, passwords and pairing.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A change can't be read or made.
+    #[error(transparent)]
+    Oplog(#[from] OplogError),
+    /// A sync session ended.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The network.
+    #[cfg(feature = "net")]
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// No row has this id.
+    #[error("'{table}' has no row {id}")]
+    NotFound {
+        /// The table.
+        table: &'static str,
+        /// The id that was looked for.
+        id: Uuid,
+    },
+    /// A row has this id already.
+    #[error("'{table}' already has a row {id}: use `tx.update`, or leave the id nil to have one minted")]
+    Exists {
+        /// The table.
+        table: &'static str,
+        /// The id.
+        id: Uuid,
+    },
+    /// The model was not listed when the database was opened.
+    #[error("'{model}' is not a model of this database: add it to `models![..]` in `Db::open`")]
+    UnknownModel {
+        /// The struct.
+        model: &'static str,
+    },
+    /// A field's value can't be stored.
+    #[error("can't store '{model}.{field}': {source}")]
+    Unstorable {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Why.
+        source: ValueError,
+    },
+    /// A stored value isn't one of its field's type.
+    #[error("can't read '{model}.{field}': {source}")]
+    Unreadable {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Why.
+        source: ValueError,
+    },
+    /// An update changed the row's id, which is the row's identity.
+    #[error("an update changed the id of row {id} of '{table}': insert a new row instead")]
+    IdChanged {
+        /// The table.
+        table: &'static str,
+        /// The id before.
+        id: Uuid,
+    },
+    /// The database handle was used inside a transaction, where it would wait for itself.
+    #[error("`db` was used inside `db.write`: use the transaction, `tx`, that the closure is given")]
+    InsideWrite,
+    /// An SQL statement would write.
+    #[error("`db.sql` only reads: change rows through `db.write`, so that other devices get the change")]
+    SqlWrites,
+    /// An SQL statement has another number of parameters than values were bound.
+    #[error("the statement has {expected} parameters, {bound} values were bound")]
+    SqlParameters {
+        /// The parameters in the statement.
+        expected: usize,
+        /// The values bound.
+        bound: usize,
+    },
+    /// A row of an SQL query has another number of columns than the type it is read as.
+    #[error("the query returns {found} columns, the row type has {expected}")]
+    SqlColumns {
+        /// The columns of the type.
+        expected: usize,
+        /// The columns of the query.
+        found: usize,
+    },
+    /// A column of an SQL query isn't of the type it is read as.
+    #[error("column {column} ('{name}') of the query: {source}")]
+    SqlValue {
+        /// The column's position, from 0.
+        column: usize,
+        /// The column's name.
+        name: String,
+        /// Why.
+        source: ValueError,
+    },
+    /// An SQL statement is wrong.
+    #[error("in the SQL statement: {message}")]
+    Sql {
+        /// SQLite's words.
+        message: String,
+    },
+    /// The device is logged out: its keys are locked by the password.
+    #[error("this device is logged out: call `db.login(email, password)`")]
+    LoggedOut,
+    /// The app ended the transaction with an error of its own.
+    #[error(transparent)]
+    Aborted(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// An app's own error, to roll a transaction back with.
+    ///
+    /// ```
+    /// use cfost_runtime::Error;
+    ///
+    /// let error = Error::abort("the list is full");
+    /// assert_eq!(error.to_string(), "the list is full");
+    /// ```
+    pub fn abort(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Aborted(error.into())
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

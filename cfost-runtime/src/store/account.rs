@@ -1,0 +1,281 @@
+//! The user, the user's devices, and the password of this one.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::layout::{meta, remove_meta, set_meta};
+use super::secrets;
+use super::state::{Own, State};
+use super::{Store, rebuild};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::identity::{
+    Body, DeviceKeys, Entry, IdentityError, IdentityLog, Inserted, LoginAttempts, PasswordCost, Profile,
+    RecoveryPhrase, Vault,
+};
+use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
+
+/// When a peer was last in a session with this device, and where it was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerRecord {
+    pub(crate) device: DeviceId,
+    /// Unix milliseconds; 0 if never.
+    pub(crate) seen_ms: u64,
+    pub(crate) addresses: Vec<String>,
+}
+
+impl Store {
+    /// This device's id.
+    pub(crate) fn device(&self) -> Result<DeviceId> {
+        self.with_state(|_, state| Ok(state.secrets.device))
+    }
+
+    /// The user's identity log.
+    pub(crate) fn identity(&self) -> Result<Arc<IdentityLog>> {
+        self.with_state(|_, state| Ok(Arc::clone(&state.secrets.identity)))
+    }
+
+    /// The user's private space.
+    pub(crate) fn home(&self) -> Result<SpaceId> {
+        self.with_state(|_, state| Ok(state.secrets.home()))
+    }
+
+    /// This device's secret keys.
+    pub(crate) fn device_keys(&self) -> Result<DeviceKeys> {
+        self.with_state(|_, state| Ok(state.secrets.opened()?.keys.clone()))
+    }
+
+    /// Whether the device's keys are at hand.
+    pub(crate) fn is_open(&self) -> Result<bool> {
+        self.with_state(|_, state| Ok(state.secrets.open.is_some()))
+    }
+
+    /// Whether a password has been set on this device.
+    pub(crate) fn has_password(&self) -> Result<bool> {
+        self.with_state(|conn, _| Ok(meta::<Vec<u8>>(conn, "vault")?.is_some()))
+    }
+
+    /// Adds what this device has to say to the identity log.
+    pub(crate) fn author(&self, body: Body) -> Result<()> {
+        let at = Timestamp::from_ms(self.host.now_ms());
+        self.durably(|conn, state| {
+            let entry = state.secrets.identity.author(&state.secrets.opened()?.keys, body, at)?;
+            learn(conn, state, &[entry.as_bytes().to_vec()]).map(|_| ())
+        })?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Adds entries from a peer to the identity log; returns how many were new.
+    pub(crate) fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize> {
+        let learnt = self.durably(|conn, state| learn(conn, state, entries))?;
+        if learnt > 0 {
+            self.announce();
+        }
+        Ok(learnt)
+    }
+
+    /// Names the user, and locks the device's secrets with a password.
+    pub(crate) fn register(&self, profile: Profile, password: &str, cost: PasswordCost) -> Result<()> {
+        let vault = self.lock_vault(&profile.email, password, cost)?;
+        let at = Timestamp::from_ms(self.host.now_ms());
+        self.durably(|conn, state| {
+            if let Some(profile) = state.secrets.identity.profile() {
+                return Err(IdentityError::Registered { name: profile.name.clone() }.into());
+            }
+            let keys = &state.secrets.opened()?.keys;
+            let entry = state.secrets.identity.author(keys, Body::Profile(profile), at)?;
+            learn(conn, state, &[entry.as_bytes().to_vec()])?;
+            Ok(set_meta(conn, "vault", vault.to_bytes())?)
+        })?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Locks the device's secrets with a password, which is asked for after a logout.
+    pub(crate) fn set_password(&self, email: &str, password: &str, cost: PasswordCost) -> Result<()> {
+        let vault = self.lock_vault(email, password, cost)?;
+        self.durably(|conn, _| Ok(set_meta(conn, "vault", vault.to_bytes())?))
+    }
+
+    /// A quarter of a second of hashing: not while others wait for the database.
+    fn lock_vault(&self, email: &str, password: &str, cost: PasswordCost) -> Result<Vault> {
+        let master = self.with_state(|_, state| Ok(state.secrets.opened()?.master.clone()))?;
+        Ok(Vault::lock(&self.host, cost, email, password, &master)?)
+    }
+
+    /// Opens the device's secrets with the password.
+    pub(crate) fn login(&self, email: &str, password: &str) -> Result<()> {
+        let now_ms = self.host.now_ms();
+        let vault = self.durably(|conn, _| {
+            let vault: Vec<u8> = meta(conn, "vault")?.ok_or(IdentityError::NotPaired)?;
+            // Counted before the password is tried, so that killing the app gains no attempt.
+            let mut attempts = attempts(conn)?;
+            attempts.begin(now_ms)?;
+            set_meta(conn, "attempts", attempts.to_bytes())?;
+            Ok(Vault::from_bytes(&vault)?)
+        })?;
+        let master = vault.unlock(email, password)?;
+        self.durably(|conn, state| {
+            set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;
+            set_meta(conn, "open_master", master.as_bytes())?;
+            *state = State::read(conn, &self.tables)?;
+            Ok(())
+        })?;
+        self.check_incarnation()?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Erases the open master key: from now on only the password opens the device's secrets.
+    pub(crate) fn logout(&self) -> Result<()> {
+        self.durably(|conn, state| {
+            if meta::<Vec<u8>>(conn, "vault")?.is_none() {
+                return Err(IdentityError::NoPassword.into());
+            }
+            // SQLite overwrites what it deletes only when told to.
+            conn.pragma_update(None, "secure_delete", true)?;
+            remove_meta(conn, "open_master")?;
+            state.secrets.open = None;
+            Ok(())
+        })?;
+        self.announce();
+        Ok(())
+    }
+
+    /// The recovery phrase, while it is kept.
+    pub(crate) fn recovery_phrase(&self) -> Result<Option<RecoveryPhrase>> {
+        self.with_state(|conn, state| state.secrets.phrase(conn))
+    }
+
+    /// Erases the recovery phrase.
+    pub(crate) fn forget_recovery_phrase(&self) -> Result<()> {
+        self.durably(|conn, _| {
+            conn.pragma_update(None, "secure_delete", true)?;
+            Ok(secrets::forget_phrase(conn)?)
+        })
+    }
+
+    /// All keys of the user's spaces, to hand to a new device.
+    pub(crate) fn space_keys(&self) -> Result<Vec<(SpaceId, EpochKey)>> {
+        self.with_state(|_, state| {
+            let copy = |(space, key): (SpaceId, &EpochKey)| (space, EpochKey::new(key.epoch(), (*key.secret()).into()));
+            Ok(state.secrets.epochs()?.map(copy).collect())
+        })
+    }
+
+    /// Uses a pairing up, if it has not been before; says whether.
+    pub(crate) fn consume_pairing(&self, pairing: &[u8; 16]) -> Result<bool> {
+        let key = format!("pairing {}", uuid::Uuid::from_bytes(*pairing));
+        let now_ms = self.host.now_ms() as i64;
+        self.durably(|conn, _| {
+            let used = meta::<i64>(conn, &key)?.is_some();
+            set_meta(conn, &key, now_ms)?;
+            Ok(!used)
+        })
+    }
+
+    /// Makes this database a device of another user, which `keys` have been admitted to. Rows that were
+    /// written before become the new user's: they are written anew into the new home space.
+    pub(crate) fn join(
+        &self,
+        identity: &IdentityLog,
+        keys: &DeviceKeys,
+        space_keys: &[(SpaceId, EpochKey)],
+    ) -> Result<()> {
+        self.durably(|conn, state| {
+            let master = state.secrets.opened()?.master.clone();
+            let carried = rebuild::carry(conn, &self.tables)?;
+            conn.execute_batch(
+                "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
+                 DELETE FROM cfost_hidden; DELETE FROM cfost_identity; DELETE FROM cfost_epochs; \
+                 DELETE FROM cfost_peers;",
+            )?;
+            secrets::forget_phrase(conn)?;
+            remove_meta(conn, "vault")?;
+            secrets::adopt(conn, &self.host, &master, identity, keys)?;
+            for (space, key) in space_keys {
+                secrets::save_epoch(conn, &self.host, &master, *space, key)?;
+            }
+            Own::found(conn, &self.host)?;
+            *state = State::read(conn, &self.tables)?;
+            rebuild::write_carried(conn, &self.tables, state, &self.host, carried)?;
+            state.own.exposed = Head::NONE;
+            Ok(())
+        })?;
+        self.mark()?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Takes note that a peer proved who it is, or has just gone.
+    pub(crate) fn seen(&self, device: DeviceId) -> Result<()> {
+        let now_ms = self.host.now_ms() as i64;
+        self.durably(|conn, _| {
+            conn.prepare_cached(
+                "INSERT INTO cfost_peers (device, seen_ms, addresses) VALUES (?1, ?2, '') \
+                 ON CONFLICT DO UPDATE SET seen_ms = max(seen_ms, ?2)",
+            )?
+            .execute((device.as_bytes(), now_ms))?;
+            Ok(())
+        })
+    }
+
+    /// Remembers where a peer was reached.
+    pub(crate) fn remember_addresses(&self, device: DeviceId, addresses: &[String]) -> Result<()> {
+        let addresses = addresses.join("\n");
+        self.durably(|conn, _| {
+            conn.prepare_cached(
+                "INSERT INTO cfost_peers (device, seen_ms, addresses) VALUES (?1, 0, ?2) \
+                 ON CONFLICT DO UPDATE SET addresses = ?2",
+            )?
+            .execute((device.as_bytes(), addresses))?;
+            Ok(())
+        })
+    }
+
+    /// What is known of the peers.
+    pub(crate) fn peers(&self) -> Result<Vec<PeerRecord>> {
+        self.with_state(|conn, _| {
+            let mut select =
+                conn.prepare_cached("SELECT device, seen_ms, addresses FROM cfost_peers ORDER BY device")?;
+            let peers = select.query_map([], |row| {
+                let addresses: String = row.get(2)?;
+                Ok(PeerRecord {
+                    device: DeviceId::from_bytes(row.get(0)?),
+                    seen_ms: row.get::<_, i64>(1)?.unsigned_abs(),
+                    addresses: addresses.lines().map(str::to_owned).collect(),
+                })
+            })?;
+            Ok(peers.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+}
+
+fn attempts(conn: &Connection) -> Result<LoginAttempts> {
+    match meta::<Vec<u8>>(conn, "attempts")? {
+        None => Ok(LoginAttempts::default()),
+        Some(bytes) => Ok(LoginAttempts::from_bytes(&bytes)?),
+    }
+}
+
+/// Keeps the entries that hold, and what had waited for them.
+fn learn(conn: &Connection, state: &mut State, entries: &[Vec<u8>]) -> Result<usize> {
+    let mut identity = IdentityLog::clone(&state.secrets.identity);
+    let mut learnt = 0;
+    for bytes in entries {
+        match identity.insert(bytes) {
+            Ok(Inserted::Accepted(ids)) => {
+                for entry in ids.iter().filter_map(|id| identity.entry(id)) {
+                    secrets::save_entry(conn, entry.id().as_bytes(), Entry::as_bytes(entry))?;
+                    learnt += 1;
+                }
+            }
+            Ok(Inserted::Known | Inserted::Waiting) => {}
+            Err(error) => tracing::warn!(%error, "an identity entry was left out"),
+        }
+    }
+    state.secrets.identity = Arc::new(identity);
+    Ok(learnt)
+}

@@ -1,0 +1,257 @@
+//! Making changes visible that are in the oplog: the one way in for everything that is not a
+//! transaction of this process.
+//!
+//! A log is *held* up to its head and *applied* up to `applied_seq`. The two differ while the next
+//! change waits: for the rest of its atomic group, for the key of its epoch, for this device's clock
+//! to come near a timestamp from the future, or for an app that knows its format.
+//!
+//! What an author wrote wrongly (bytes that are no segment, a value that its column can't hold) has
+//! no effect, on every replica the same, and doesn't hold up what follows.
+
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+
+use super::changes::{self, StoredChange};
+use super::rows::{Hidden, Rows, fits};
+use super::secrets::Secrets;
+use super::table::Table;
+use super::write::{effect, rule_tag};
+use super::{Registry, StoreError};
+use crate::clock::{DRIFT_MS_MAX, Timestamp};
+use crate::crdt::{Life, RowOp, Stamp, Writer};
+use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, ShapeColumn};
+use crate::schema::{ModelSchema, ValueRef};
+
+/// Applies changes within one SQL transaction.
+pub(super) struct Applier<'c> {
+    /// Where the changes are read from.
+    source: &'c Connection,
+    tables: &'c [Table],
+    /// The tables to apply to: a rebuild may be of some alone.
+    chosen: Option<&'c [bool]>,
+    rows: Rows<'c>,
+    opener: Opener,
+    payloads: Vec<Vec<u8>>,
+    now_ms: u64,
+    /// How many ops were applied.
+    pub(super) ops: u64,
+}
+
+/// What the applier works on, beside the tables.
+pub(super) struct Context<'s> {
+    pub(super) registry: &'s mut Registry,
+    pub(super) hidden: &'s mut Hidden,
+    pub(super) secrets: &'s Secrets,
+}
+
+/// Whether a change can be applied now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    Ready,
+    Waits,
+}
+
+impl<'c> Applier<'c> {
+    /// Applies changes that are kept in `source` to the rows in `target`: the same file but for a rebuild
+    /// beside it.
+    pub(super) fn new(source: &'c Connection, target: &'c Connection, tables: &'c [Table], now_ms: u64) -> Self {
+        let rows = Rows::new(target, tables);
+        Self { source, tables, chosen: None, rows, opener: Opener::new(), payloads: Vec::new(), now_ms, ops: 0 }
+    }
+
+    /// Applies only what concerns the marked tables.
+    pub(super) fn choose(mut self, tables: &'c [bool]) -> Self {
+        self.chosen = Some(tables);
+        self
+    }
+
+    /// Applies what is held of a log after `applied_seq` and need not wait, and moves that on.
+    pub(super) fn apply_log(&mut self, context: &mut Context<'_>, number: u32) -> Result<(), StoreError> {
+        let Some(log) = context.registry.get(number).cloned() else { return Ok(()) };
+        let conn = self.source;
+        let mut applied = changes::head_at(conn, &log, context.secrets, log.applied_seq)?;
+        while applied.seq < log.head.seq {
+            let mut complete = None;
+            changes::walk(conn, &log, context.secrets, applied, log.head.seq, |stored| {
+                let waits = self.open(&stored, context.secrets) == Readiness::Waits;
+                if !waits && stored.header.flags().continues() {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                complete = (!waits).then(|| Head { seq: stored.header.seq(), id: stored.id });
+                Ok(ControlFlow::Break(()))
+            })?;
+            let Some(group_end) = complete else { break };
+            changes::walk(conn, &log, context.secrets, applied, group_end.seq, |stored| {
+                self.open(&stored, context.secrets);
+                self.apply_opened(&stored, context, number)?;
+                Ok(ControlFlow::Continue(()))
+            })?;
+            applied = group_end;
+        }
+        if let Some(log) = context.registry.get_mut(number) {
+            log.applied_seq = applied.seq;
+        }
+        Ok(())
+    }
+
+    /// Applies the next change of a log that is applied up to it, if it is a whole group by itself.
+    pub(super) fn apply_next(
+        &mut self,
+        stored: &StoredChange<'_>,
+        context: &mut Context<'_>,
+        number: u32,
+    ) -> Result<Readiness, StoreError> {
+        if stored.header.flags().continues() || self.open(stored, context.secrets) == Readiness::Waits {
+            return Ok(Readiness::Waits);
+        }
+        self.apply_opened(stored, context, number)?;
+        if let Some(log) = context.registry.get_mut(number) {
+            log.applied_seq = stored.header.seq();
+        }
+        Ok(Readiness::Ready)
+    }
+
+    /// Opens the segments of a change; an altered or malformed one is left empty.
+    fn open(&mut self, stored: &StoredChange<'_>, secrets: &Secrets) -> Readiness {
+        let header = stored.header;
+        let Some(epoch) = secrets.epoch(header.space(), header.epoch()) else { return Readiness::Waits };
+        let segments = &stored.change.segments;
+        self.payloads.resize_with(segments.len().max(self.payloads.len()), Vec::new);
+        for (index, (sealed, payload)) in segments.iter().zip(&mut self.payloads).enumerate() {
+            payload.clear();
+            let opened = self.opener.open(epoch, header, index, sealed);
+            match opened.and_then(|opened| SegmentReader::new(opened).map(|segment| (segment.base(), opened))) {
+                Ok((base, _)) if base.ms() > self.now_ms.saturating_add(DRIFT_MS_MAX) => return Readiness::Waits,
+                Ok((_, opened)) => payload.extend_from_slice(opened),
+                Err(OplogError::Newer { .. }) => return Readiness::Waits,
+                Err(error) => ignored(stored, &error),
+            }
+        }
+        Readiness::Ready
+    }
+
+    fn apply_opened(
+        &mut self,
+        stored: &StoredChange<'_>,
+        context: &mut Context<'_>,
+        number: u32,
+    ) -> Result<(), StoreError> {
+        let payloads = std::mem::take(&mut self.payloads);
+        for payload in payloads.iter().take(stored.change.segments.len()).filter(|payload| !payload.is_empty()) {
+            match SegmentReader::new(payload) {
+                Ok(segment) => self.apply_segment(stored, segment, context, number)?,
+                Err(error) => ignored(stored, &error),
+            }
+        }
+        self.payloads = payloads;
+        Ok(())
+    }
+
+    fn apply_segment(
+        &mut self,
+        stored: &StoredChange<'_>,
+        mut segment: SegmentReader<'_>,
+        context: &mut Context<'_>,
+        number: u32,
+    ) -> Result<(), StoreError> {
+        // A table that this app doesn't have stays in the oplog until an app that has it rebuilds it.
+        let Some(table) = self.tables.iter().position(|table| table.schema.table == segment.table()) else {
+            return Ok(());
+        };
+        if self.chosen.is_some_and(|chosen| !chosen[table]) {
+            return Ok(());
+        }
+        let schema = self.tables[table].schema;
+        let mut shapes: Vec<ShapeFit> = Vec::new();
+        let mut newest = Timestamp::ZERO;
+        loop {
+            match segment.next_op() {
+                Ok(Some(op)) => {
+                    newest = op.at;
+                    if op.shape as usize == shapes.len() {
+                        shapes.push(ShapeFit::new(schema, op.kind, op.columns));
+                    }
+                    let fit = &shapes[op.shape as usize];
+                    self.apply_op(table, &op, fit, context, number)?;
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    ignored(stored, &error);
+                    break;
+                }
+            }
+        }
+        if let Some(log) = context.registry.get_mut(number) {
+            log.last_at = log.last_at.max(newest);
+        }
+        Ok(())
+    }
+
+    fn apply_op(
+        &mut self,
+        table: usize,
+        op: &Op<'_, '_>,
+        fit: &ShapeFit,
+        context: &mut Context<'_>,
+        number: u32,
+    ) -> Result<(), StoreError> {
+        self.ops += 1;
+        let schema = self.tables[table].schema;
+        let stamp = Stamp { at: op.at, writer: Writer(number) };
+        if fit.whole && op.kind == OpKind::Create {
+            let values: Vec<ValueRef<'_>> = op.values.iter().filter_map(plain).collect();
+            let all_fit = values.len() == schema.columns.len()
+                && (values.iter().zip(schema.columns))
+                    .all(|(value, column)| fits(value, column.sql_type, column.nullable));
+            if all_fit && self.rows.create(table, &op.row, &values, stamp, context.hidden)? {
+                return Ok(());
+            }
+        }
+        let life = if op.kind == OpKind::Delete { Life::Dead } else { Life::Alive };
+        let effects = (fit.columns.iter().zip(op.values))
+            .filter_map(|(&column, value)| {
+                let (column, value) = (column?, plain(value)?);
+                let schema = &schema.columns[column];
+                let fits = fits(&value, schema.sql_type, schema.nullable);
+                fits.then(|| (column, effect(schema.rule, value)))
+            })
+            .collect();
+        self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)
+    }
+}
+
+/// How the columns of a shape map to the model's.
+struct ShapeFit {
+    columns: Vec<Option<usize>>,
+    /// Whether the shape is a create of all columns, in the model's order.
+    whole: bool,
+}
+
+impl ShapeFit {
+    fn new(schema: &'static ModelSchema, kind: OpKind, columns: &[ShapeColumn<'_>]) -> Self {
+        // A column that the model doesn't have, or merges by another rule, stays in the oplog.
+        let find = |named: &ShapeColumn<'_>| {
+            let known =
+                |column: &crate::schema::ColumnSchema| column.name == named.name && rule_tag(column.rule) == named.rule;
+            schema.columns.iter().position(known)
+        };
+        let columns: Vec<_> = columns.iter().map(find).collect();
+        let whole = kind == OpKind::Create
+            && columns.len() == schema.columns.len()
+            && columns.iter().enumerate().all(|(n, column)| *column == Some(n));
+        Self { columns, whole }
+    }
+}
+
+fn plain<'a>(value: &OpValue<'a>) -> Option<ValueRef<'a>> {
+    match value {
+        OpValue::Plain(value) => Some(value.clone()),
+        OpValue::Composite(_) => None,
+    }
+}
+
+fn ignored(stored: &StoredChange<'_>, error: &OplogError) {
+    let (log, seq) = (stored.header.log(), stored.header.seq());
+    tracing::warn!(%log, seq, change = %stored.id, %error, "part of a change has no effect");
+}

@@ -1,0 +1,256 @@
+//! The oplog as typed entries, and as the SQL table `cfost_oplog`.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::changes::{self, StoredChange};
+use super::registry::LogRow;
+use super::secrets::Secrets;
+use super::state::State;
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::oplog::{ChangeId, DeviceId, Head, LogId, Op, OpKind, OpValue, Opener, RuleTag, SegmentReader};
+use crate::schema::{Value, ValueRef};
+
+/// How many changes of a log are read at a time.
+const PAGE_CHANGES: u64 = 64;
+
+/// The name of an op: its change, and its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId {
+    /// The change.
+    pub change: ChangeId,
+    /// The op's place among the change's ops, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.change, self.index)
+    }
+}
+
+/// One op of the oplog: who did what to which row, and when.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OplogEntry {
+    /// The op's name, the same on every device.
+    pub id: OpId,
+    /// The device that made the op.
+    pub device_id: DeviceId,
+    /// When, by that device's hybrid clock.
+    pub timestamp: Timestamp,
+    /// The table.
+    pub table: String,
+    /// What was done.
+    pub op_type: OpKind,
+    /// The row it was done to.
+    pub row_id: Uuid,
+    /// What was done to the columns.
+    pub data: Vec<(String, OpData)>,
+    /// The log that holds the op.
+    pub log: LogId,
+    /// The op's change, by its position in the log.
+    pub seq: u64,
+}
+
+/// What an op does to a column.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum OpData {
+    /// Writes a value.
+    Write(Value),
+    /// Adds to a counter.
+    Add(i64),
+    /// Something that a newer app does; its bytes are kept and relayed.
+    Unknown(Vec<u8>),
+}
+
+impl OplogEntry {
+    /// What was done to the columns, as a JSON object: a value written is the value, bytes are hex,
+    /// and an increment is `{"add": 1}`.
+    pub fn data_json(&self) -> String {
+        let columns = self.data.iter().map(|(name, data)| (name.clone(), data.to_json()));
+        serde_json::Value::Object(columns.collect()).to_string()
+    }
+}
+
+impl OpData {
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Write(Value::Null) => serde_json::Value::Null,
+            Self::Write(Value::Integer(value)) => (*value).into(),
+            Self::Write(Value::Real(value)) => (*value).into(),
+            Self::Write(Value::Text(value)) => value.as_str().into(),
+            Self::Write(Value::Blob(bytes)) => hex(bytes).into(),
+            Self::Add(delta) => serde_json::json!({ "add": delta }),
+            Self::Unknown(bytes) => serde_json::json!({ "unknown": hex(bytes) }),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// All entries, oldest first: by timestamp, then by device. Reads a page at a time.
+pub(crate) struct Entries<'s> {
+    store: &'s Store,
+    cursors: Vec<Cursor>,
+}
+
+struct Cursor {
+    log: u32,
+    read: Head,
+    last_seq: u64,
+    page: VecDeque<OplogEntry>,
+}
+
+impl<'s> Entries<'s> {
+    pub(super) fn new(store: &'s Store, state: &State) -> Self {
+        let cursor =
+            |log: &LogRow| Cursor { log: log.number, read: Head::NONE, last_seq: log.head.seq, page: VecDeque::new() };
+        Self { store, cursors: state.registry.iter().map(cursor).collect() }
+    }
+
+    fn fill(store: &Store, cursor: &mut Cursor) -> Result<()> {
+        while cursor.page.is_empty() && cursor.read.seq < cursor.last_seq {
+            store.with_state(|conn, state| {
+                let Some(log) = state.registry.get(cursor.log) else { return Ok(()) };
+                let last = cursor.last_seq.min(cursor.read.seq + PAGE_CHANGES);
+                cursor.read = read_entries(conn, log, &state.secrets, cursor.read, last, |entry| {
+                    cursor.page.push_back(entry);
+                    Ok(())
+                })?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<OplogEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        for cursor in &mut self.cursors {
+            if let Err(error) = Self::fill(self.store, cursor) {
+                self.cursors.clear();
+                return Some(Err(error));
+            }
+        }
+        let first = |cursor: &&mut Cursor| cursor.page.front().map(|entry| Reverse((entry.timestamp, entry.device_id)));
+        let cursor = self.cursors.iter_mut().filter(|cursor| !cursor.page.is_empty()).max_by_key(first)?;
+        cursor.page.pop_front().map(Ok)
+    }
+}
+
+/// Brings the connection's table `cfost_oplog` up to date.
+pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
+    conn.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS cfost_oplog (
+           id TEXT NOT NULL, device_id TEXT NOT NULL, timestamp INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+           \"table\" TEXT NOT NULL, op_type TEXT NOT NULL, row_id BLOB NOT NULL, data TEXT NOT NULL,
+           log TEXT NOT NULL, seq INTEGER NOT NULL
+         );
+         CREATE TEMP TABLE IF NOT EXISTS cfost_oplog_read (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL);",
+    )?;
+    let mut insert =
+        conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+    let mut read = conn.prepare_cached("SELECT seq, id FROM temp.cfost_oplog_read WHERE log = ?1")?;
+    let mut save = conn.prepare_cached("INSERT OR REPLACE INTO temp.cfost_oplog_read VALUES (?1, ?2, ?3)")?;
+    for log in state.registry.iter() {
+        let mut rows = read.query([log.number])?;
+        let after = match rows.next()? {
+            None => Head::NONE,
+            Some(row) => Head { seq: row.get::<_, i64>(0)?.unsigned_abs(), id: ChangeId::from_bytes(row.get(1)?) },
+        };
+        if after.seq == log.head.seq {
+            continue;
+        }
+        let head = read_entries(conn, log, &state.secrets, after, log.head.seq, |entry| {
+            insert.execute((
+                entry.id.to_string(),
+                entry.device_id.to_string(),
+                entry.timestamp.as_u64() as i64,
+                entry.timestamp.ms() as i64,
+                &entry.table,
+                entry.op_type.name(),
+                entry.row_id.as_bytes(),
+                entry.data_json(),
+                entry.log.to_string(),
+                entry.seq as i64,
+            ))?;
+            Ok(())
+        })?;
+        save.execute((log.number, head.seq as i64, head.id.as_bytes()))?;
+    }
+    Ok(())
+}
+
+/// Reads the entries of a log after a change, up to another.
+fn read_entries(
+    conn: &Connection,
+    log: &LogRow,
+    secrets: &Secrets,
+    after: Head,
+    last_seq: u64,
+    mut visit: impl FnMut(OplogEntry) -> Result<(), StoreError>,
+) -> Result<Head, StoreError> {
+    let mut opener = Opener::new();
+    changes::walk(conn, log, secrets, after, last_seq, |stored| {
+        read_change(log, &stored, secrets, &mut opener, &mut visit)?;
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+fn read_change(
+    log: &LogRow,
+    stored: &StoredChange<'_>,
+    secrets: &Secrets,
+    opener: &mut Opener,
+    visit: &mut impl FnMut(OplogEntry) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let header = stored.header;
+    let Some(epoch) = secrets.epoch(header.space(), header.epoch()) else { return Ok(()) };
+    let mut index = 0;
+    for (number, sealed) in stored.change.segments.iter().enumerate() {
+        let opened = opener.open(epoch, header, number, sealed).and_then(SegmentReader::new);
+        // Of what its author wrote wrongly, or a newer app wrote, there is nothing to show.
+        let Ok(mut segment) = opened else { continue };
+        let table = segment.table().to_owned();
+        while let Ok(Some(op)) = segment.next_op() {
+            visit(entry_of(log, stored, &table, &op, index))?;
+            index += 1;
+        }
+    }
+    Ok(())
+}
+
+fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_>, index: u32) -> OplogEntry {
+    let data = op.columns.iter().zip(op.values).map(|(column, value)| {
+        let data = match (column.rule, value) {
+            (RuleTag::COUNTER, OpValue::Plain(ValueRef::Integer(delta))) => OpData::Add(*delta),
+            (_, OpValue::Plain(value)) => OpData::Write(value.clone().into_owned()),
+            (_, OpValue::Composite(bytes)) => OpData::Unknown(bytes.to_vec()),
+        };
+        (column.name.to_owned(), data)
+    });
+    OplogEntry {
+        id: OpId { change: stored.id, index },
+        device_id: log.device,
+        timestamp: op.at,
+        table: table.to_owned(),
+        op_type: op.kind,
+        row_id: op.row,
+        data: data.collect(),
+        log: log.id,
+        seq: stored.header.seq(),
+    }
+}

@@ -1,0 +1,138 @@
+//! What can be wrong with a database file.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// A database that can't be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file is damaged, or isn't an SQLite database.
+    #[error("the database is corrupt: {what}; keep the file, and restore a backup or pair this device anew")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// The file is an SQLite database of another application.
+    #[error("{} is an SQLite database that CFOST did not make; choose another path", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file or its folder can't be written.
+    #[error("the database is read-only: check the permissions of the file and of its folder")]
+    ReadOnly,
+    /// The file can't be opened or created.
+    #[error("can't open {}: {reason}", path.display())]
+    CannotOpen {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's or the system's words.
+        reason: String,
+    },
+    /// Another process or thread has kept the database locked for longer than the time-out.
+    #[error("the database is locked by another process; try again when its transaction has ended")]
+    Busy,
+    /// The disk is full. The transaction was rolled back; nothing that was committed is lost.
+    #[error("the disk is full: free some space and try again; nothing committed is lost")]
+    DiskFull,
+    /// The file was written by a newer build, which may know things that this one would damage.
+    #[error("the database has format {found}, this build reads up to {known}: update the app")]
+    NewerFormat {
+        /// The file's format version.
+        found: i64,
+        /// The newest format this build knows.
+        known: i64,
+    },
+    /// The file's table was written by a newer version of the model.
+    #[error(
+        "table '{table}' was written by version {found} of the model, this app has version {known}: update the app"
+    )]
+    NewerModel {
+        /// The table.
+        table: String,
+        /// The version in the file.
+        found: u32,
+        /// The version of the app's model.
+        known: u32,
+    },
+    /// The model isn't what the table was made from.
+    #[error(
+        "model '{model}' no longer fits its table '{table}': {what}; raise the model's version and say how it \
+         changed, or undo the change"
+    )]
+    SchemaChanged {
+        /// The model.
+        model: &'static str,
+        /// Its table.
+        table: &'static str,
+        /// The first difference.
+        what: String,
+    },
+    /// Two models claim the same table.
+    #[error("models '{first}' and '{second}' both use the table '{table}': give one `#[synced(table = \"..\")]`")]
+    SharedTable {
+        /// The table.
+        table: &'static str,
+        /// A model.
+        first: &'static str,
+        /// Another model.
+        second: &'static str,
+    },
+    /// A change in the oplog isn't the one that was written.
+    #[error("change {seq} of log {log} is damaged: {reason}")]
+    DamagedChange {
+        /// The log.
+        log: crate::oplog::LogId,
+        /// The change's position in it.
+        seq: u64,
+        /// What doesn't hold.
+        reason: String,
+    },
+    /// The transaction has outgrown what is kept in memory until it commits.
+    #[error("the transaction is larger than {bytes_max} bytes: write in several transactions")]
+    TransactionTooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// One op is too large for a change.
+    #[error("a row of '{table}' has {bytes} bytes, a change holds {bytes_max}: store large content in files")]
+    RowTooLarge {
+        /// The row's table.
+        table: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The system failed to read or write a file.
+    #[error("{action} failed: {source}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// SQLite failed in a way that has no name here.
+    #[error("SQLite: {0}")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { what: error.to_string() },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::DiskFull,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl From<crate::crdt::ClockError> for StoreError {
+    fn from(error: crate::crdt::ClockError) -> Self {
+        Self::Corrupt { what: error.to_string() }
+    }
+}

@@ -1,0 +1,304 @@
+//! What goes to peers and comes from them: the exposure barrier, runs out, runs in.
+//!
+//! With WAL and `synchronous=NORMAL` a power loss can roll back what was committed. That must not
+//! happen to a change that a peer has: so before changes leave, their head is signed in a transaction
+//! that is on the disk when it ends, and so is what came in before it is acknowledged.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+
+use super::apply::{Applier, Context, Readiness};
+use super::changes::{self, StoredChange, head_at};
+use super::layout::{SEQ_MAX, position, seq_of};
+use super::registry::LogRow;
+use super::secrets::Secrets;
+use super::state::State;
+use super::table::Table;
+use super::{Registry, StoreError};
+use crate::error::Result;
+use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
+use crate::oplog::{Chain, ChangeId, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange, sign_change};
+use crate::sync::{Applied, Refusal, Refused, Seqs, Served};
+
+/// What a run takes beside its changes: its head, its last signature, the lengths of the changes.
+const RUN_OVERHEAD_BYTES: usize = 1024;
+
+/// Signs the own log's changes that have not been exposed; returns the head that now may leave.
+///
+/// Runs in a transaction that is durable when it commits.
+pub(super) fn expose(conn: &Connection, state: &mut State) -> Result<Head> {
+    let own = state.registry.get(state.own.number).cloned();
+    let Some(log) = own else { return Ok(Head::NONE) };
+    let keys = &state.secrets.opened()?.keys;
+    let after = head_at(conn, &log, &state.secrets, state.own.exposed.seq)?;
+    let (mut slot, mut bytes) = (after.seq, 0);
+    let head = changes::walk(conn, &log, &state.secrets, after, log.head.seq, |stored| {
+        let seq = stored.header.seq();
+        bytes += stored.change.segments.iter().map(|sealed| sealed.len()).sum::<usize>();
+        if seq == log.head.seq || seq - slot >= SIGNATURE_CHANGES_MAX || bytes >= SIGNATURE_BYTES_MAX {
+            let signature = sign_change(keys.signing(), &stored.id);
+            changes::insert_signature(conn, log.number, Head { seq, id: stored.id }, &signature)?;
+            (slot, bytes) = (seq, 0);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if head != log.head {
+        let reason = "the log doesn't end where it should".to_owned();
+        return Err(StoreError::DamagedChange { log: log.id, seq: head.seq, reason }.into());
+    }
+    state.registry.save(conn, log.number)?;
+    Ok(head)
+}
+
+/// Reads runs for a peer that holds `theirs`: about `bytes_max` of changes, at least one run if it
+/// lacks anything, and what a change depends on before it.
+pub(super) fn runs_after(
+    conn: &Connection,
+    registry: &Registry,
+    secrets: &Secrets,
+    space: SpaceId,
+    held: &Seqs,
+    bytes_max: usize,
+) -> Result<Vec<Served>> {
+    let (sent, entered) = (held.clone(), BTreeSet::new());
+    let mut reader = RunReader { conn, registry, secrets, sent, entered, runs: Vec::new(), left: bytes_max };
+    for log in registry.iter().filter(|log| log.space == space) {
+        reader.entered.clear();
+        reader.read_log(log.id, log.head.seq)?;
+    }
+    Ok(reader.runs)
+}
+
+struct RunReader<'a> {
+    conn: &'a Connection,
+    registry: &'a Registry,
+    secrets: &'a Secrets,
+    /// What the peer holds or is being sent, per log.
+    sent: Seqs,
+    /// The logs on the way down to a dependency: deps within one run of two logs may be mutual.
+    entered: BTreeSet<LogId>,
+    runs: Vec<Served>,
+    left: usize,
+}
+
+impl RunReader<'_> {
+    /// Reads what is missing of a log up to `last_seq`.
+    fn read_log(&mut self, id: LogId, last_seq: u64) -> Result<()> {
+        let Some(log) = self.registry.number(id).and_then(|number| self.registry.get(number)) else { return Ok(()) };
+        if !self.entered.insert(id) {
+            return Ok(());
+        }
+        while self.left > 0 && self.sent.get(&id).copied().unwrap_or(0) < last_seq.min(log.head.seq) {
+            let first_seq = self.sent.get(&id).copied().unwrap_or(0) + 1;
+            let Some((served, deps)) = self.read_run(log, first_seq)? else { break };
+            for (dep, seq) in deps {
+                self.read_log(dep, seq)?;
+            }
+            let bytes: usize = served.run.changes.iter().map(|change| change.len() + 3).sum();
+            self.left = self.left.saturating_sub(bytes + RUN_OVERHEAD_BYTES);
+            self.sent.insert(id, served.head.seq);
+            self.runs.push(served);
+        }
+        self.entered.remove(&id);
+        Ok(())
+    }
+
+    /// The next run of a log, with the changes of other logs that it builds on; `None` if no signed
+    /// change follows.
+    fn read_run(&self, log: &LogRow, first_seq: u64) -> Result<Option<(Served, Vec<(LogId, u64)>)>> {
+        let budget = self.left.min(RUN_BYTES_MAX - RUN_OVERHEAD_BYTES);
+        let mut signed = self.conn.prepare_cached(
+            "SELECT position, id, signature FROM cfost_signatures WHERE position BETWEEN ?1 AND ?2 ORDER BY position",
+        )?;
+        let range = (position(log.number, first_seq), position(log.number, SEQ_MAX));
+        let mut signatures = signed.query(range)?;
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT change FROM cfost_changes WHERE position BETWEEN ?1 AND ?2 ORDER BY position")?;
+        let mut rows = select.query(range)?;
+        let (mut changes, mut bytes): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
+        let mut last = None;
+        // From signature to signature, while the changes up to the next one fit.
+        while let Some(row) = signatures.next()? {
+            let seq = seq_of(row.get(0)?);
+            while first_seq + (changes.len() as u64) <= seq {
+                let Some(row) = rows.next()? else { break };
+                let change: Vec<u8> = row.get(0)?;
+                bytes += change.len() + 3;
+                changes.push(change);
+            }
+            let fits = bytes <= budget && changes.len() <= RUN_CHANGES_MAX;
+            if fits || last.is_none() {
+                last = Some((Head { seq, id: ChangeId::from_bytes(row.get(1)?) }, row.get(2)?, changes.len()));
+            }
+            if !fits {
+                break;
+            }
+        }
+        let Some((head, signature, count)) = last else { return Ok(None) };
+        changes.truncate(count);
+        let (mut epochs, mut deps) = (BTreeSet::new(), Vec::new());
+        for change in &changes {
+            let change = PackedChange::decode(change)?;
+            epochs.insert(change.epoch);
+            deps.extend(change.deps.iter().map(|dep| (dep.log, dep.head.seq)));
+        }
+        let epochs = epochs.into_iter().filter_map(|epoch| Some((epoch, self.secrets.commitment(log.space, epoch)?)));
+        let run = Run {
+            space: log.space,
+            log: log.id,
+            author: log.author,
+            first_seq,
+            epochs: epochs.collect(),
+            changes,
+            signatures: vec![(head.seq, signature)],
+        };
+        Ok(Some((Served { run, head }, deps)))
+    }
+}
+
+/// Takes runs in: checks them, keeps them, and shows what can be shown. A run that is refused leaves
+/// nothing behind.
+pub(super) fn take_in(
+    conn: &Connection,
+    tables: &[Table],
+    state: &mut State,
+    now_ms: u64,
+    runs: &[Run],
+) -> Result<Applied> {
+    let mut applier = Applier::new(conn, conn, tables, now_ms);
+    let mut applied = Applied::default();
+    for run in runs {
+        if let Err(why) = take_in_run(conn, state, &mut applier, run, &mut applied)? {
+            applied.refused.push(Refused { space: run.space, log: run.log, why });
+        }
+    }
+    applied.ops = applier.ops;
+    for log in state.registry.iter() {
+        state.hlc.observe(log.last_at, now_ms);
+    }
+    Ok(applied)
+}
+
+fn take_in_run(
+    conn: &Connection,
+    state: &mut State,
+    applier: &mut Applier<'_>,
+    run: &Run,
+    applied: &mut Applied,
+) -> Result<Result<(), Refusal>> {
+    let is_author = state.secrets.identity.device_by_signing_key(&run.author).is_some();
+    if !is_author || run.space != state.secrets.home() {
+        return Ok(Err(Refusal::Author));
+    }
+    if run.last_seq() > SEQ_MAX {
+        return Ok(Err(Refusal::Bounded));
+    }
+    let held = state.registry.number(run.log).and_then(|number| state.registry.get(number)).cloned();
+    let head = held.as_ref().map_or(Head::NONE, |log| log.head);
+    let mut chain = match &held {
+        Some(log) => Chain { space: log.space, author: log.author, log: log.id, head },
+        None => Chain::new(run.space, run.author, run.log),
+    };
+    // What is held already is left out: the rest must continue it, and its signature covers both.
+    let known = usize::try_from((head.seq + 1).saturating_sub(run.first_seq)).unwrap_or(usize::MAX);
+    if known >= run.changes.len() {
+        applied.heads.entry(run.space).or_default().advance(run.log, head);
+        return Ok(Ok(()));
+    }
+    let rest = (known > 0).then(|| Run {
+        first_seq: run.first_seq + known as u64,
+        changes: run.changes[known..].to_vec(),
+        ..run.clone()
+    });
+    let rest = rest.as_ref().unwrap_or(run);
+    let verified = match rest.verify(&mut chain) {
+        Ok(verified) => verified,
+        Err(error) => return Ok(Err(refusal(error, rest, head))),
+    };
+    let commitments = rest.epochs.iter().all(|(epoch, commitment)| {
+        state.secrets.commitment(rest.space, *epoch).is_none_or(|known| known == *commitment)
+    });
+    if !commitments {
+        let (log, seq, epoch) = (rest.log, rest.first_seq, rest.epochs.first().map_or(0, |(epoch, _)| *epoch));
+        return Ok(Err(Refusal::Invalid(OplogError::WrongKey { log, seq, epoch })));
+    }
+    for (epoch, commitment) in &rest.epochs {
+        state.secrets.learn_commitment(conn, rest.space, *epoch, *commitment)?;
+    }
+    let number = match held {
+        Some(log) => log.number,
+        None => state.registry.start(conn, run.log, run.space, run.author)?,
+    };
+    keep(conn, state, applier, rest, &verified, number)?;
+    applied.changes += verified.len() as u64;
+    applied.heads.entry(run.space).or_default().advance(run.log, chain.head);
+    Ok(Ok(()))
+}
+
+/// Applies what waited in any log.
+pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut State, now_ms: u64) -> Result<()> {
+    let waiting = state.registry.iter().filter(|log| log.applied_seq < log.head.seq);
+    let numbers: Vec<u32> = waiting.map(|log| log.number).collect();
+    let mut applier = Applier::new(conn, conn, tables, now_ms);
+    for number in numbers {
+        applier.apply_log(&mut context(state), number)?;
+        state.registry.save(conn, number)?;
+    }
+    for log in state.registry.iter() {
+        state.hlc.observe(log.last_at, now_ms);
+    }
+    state.uncited = true;
+    Ok(())
+}
+
+/// What a failed check says of a run: one that doesn't continue what is held, though it begins right
+/// after it and was signed, was written on another branch.
+fn refusal(error: OplogError, run: &Run, held: Head) -> Refusal {
+    match error {
+        OplogError::Gap { .. } => Refusal::Gap,
+        OplogError::BadSignature { .. } if held.seq > 0 && run.first_seq == held.seq + 1 => Refusal::Forked,
+        error => Refusal::Invalid(error),
+    }
+}
+
+/// Keeps verified changes, and shows what can be shown of them.
+fn keep(
+    conn: &Connection,
+    state: &mut State,
+    applier: &mut Applier<'_>,
+    run: &Run,
+    verified: &[VerifiedChange<'_>],
+    number: u32,
+) -> Result<()> {
+    let in_step = |log: &LogRow| log.applied_seq == log.head.seq;
+    let mut ready = state.registry.get(number).is_some_and(in_step);
+    for change in verified {
+        changes::insert(conn, number, change.header.seq(), change.packed)?;
+        if ready {
+            let stored = StoredChange { header: &change.header, id: change.id, change: &change.change };
+            ready = applier.apply_next(&stored, &mut context(state), number)? == Readiness::Ready;
+        }
+    }
+    for (seq, signature) in &run.signatures {
+        let signed = usize::try_from(seq - run.first_seq).ok().and_then(|n| verified.get(n));
+        if let Some(change) = signed {
+            changes::insert_signature(conn, number, Head { seq: *seq, id: change.id }, signature)?;
+        }
+    }
+    if let (Some(log), Some(last)) = (state.registry.get_mut(number), verified.last()) {
+        log.head = Head { seq: last.header.seq(), id: last.id };
+    }
+    if !ready {
+        applier.apply_log(&mut context(state), number)?;
+    }
+    state.uncited = true;
+    state.registry.save(conn, number)?;
+    Ok(())
+}
+
+pub(super) fn context(state: &mut State) -> Context<'_> {
+    Context { registry: &mut state.registry, hidden: &mut state.hidden, secrets: &state.secrets }
+}

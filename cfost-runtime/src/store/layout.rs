@@ -1,0 +1,160 @@
+//! The tables that CFOST keeps beside the models', and the settings of a connection.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
+
+use super::StoreError;
+
+/// The format of the internal tables; a file with a greater one is left alone.
+pub(super) const FORMAT: i64 = 1;
+
+/// Marks the file as CFOST's, in SQLite's header: "CFST".
+const APPLICATION_ID: i64 = 0x4346_5354;
+
+/// How long a statement waits for another process's transaction.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Prepared statements kept per connection: some eight per model.
+pub(super) const STATEMENTS_CACHED: usize = 1024;
+
+/// A position is a log's number and a seq in it; both fit an SQLite rowid.
+const SEQ_BITS: u32 = 40;
+
+/// The greatest seq a log can have.
+pub(super) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
+
+const TABLES: &str = "
+CREATE TABLE cfost_meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE cfost_models (
+  table_name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+-- head_seq and head: for this device's own log a checkpoint, the newest changes may lie beyond it.
+CREATE TABLE cfost_logs (
+  number INTEGER PRIMARY KEY, log BLOB NOT NULL UNIQUE, space BLOB NOT NULL, author BLOB NOT NULL,
+  head_seq INTEGER NOT NULL, head BLOB NOT NULL, applied_seq INTEGER NOT NULL,
+  cited_seq INTEGER NOT NULL, last_at INTEGER NOT NULL
+) STRICT;
+-- position: the log's number * 2^40 + seq.
+CREATE TABLE cfost_changes (position INTEGER PRIMARY KEY, change BLOB NOT NULL) STRICT;
+CREATE TABLE cfost_signatures (position INTEGER PRIMARY KEY, id BLOB NOT NULL, signature BLOB NOT NULL) STRICT;
+CREATE TABLE cfost_hidden (
+  table_name TEXT NOT NULL, id BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY (table_name, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cfost_identity (id BLOB NOT NULL PRIMARY KEY, entry BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- sealed_key: NULL for an epoch whose changes this device only keeps and relays.
+CREATE TABLE cfost_epochs (
+  space BLOB NOT NULL, epoch INTEGER NOT NULL, commitment BLOB NOT NULL, sealed_key BLOB,
+  PRIMARY KEY (space, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cfost_peers (
+  device BLOB NOT NULL PRIMARY KEY, seen_ms INTEGER NOT NULL, addresses TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Where a change is kept.
+pub(super) fn position(log_number: u32, seq: u64) -> i64 {
+    // `seq` is checked against SEQ_MAX when a change is made or taken in.
+    i64::from(log_number) << SEQ_BITS | seq as i64
+}
+
+/// The seq in a position.
+pub(super) fn seq_of(position: i64) -> u64 {
+    position as u64 & SEQ_MAX
+}
+
+/// Opens a writing connection, and creates the file if there is none.
+pub(super) fn connect(path: Option<&Path>) -> Result<Connection, StoreError> {
+    let conn = match path {
+        None => Connection::open_in_memory()?,
+        Some(path) => {
+            Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE))
+                .map_err(|error| cannot_open(path, &error))?
+        }
+    };
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    Ok(conn)
+}
+
+/// Opens a connection that can't write.
+pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))
+        .map_err(|error| cannot_open(path, &error))?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    Ok(conn)
+}
+
+/// Puts the file into the state that every connection relies on, or says why that can't be.
+///
+/// Run it before the first transaction: the journal mode can't change inside one.
+pub(super) fn prepare(conn: &Connection, path: Option<&Path>) -> Result<(), StoreError> {
+    let application: i64 = pragma(conn, "application_id")?;
+    let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && objects > 0 {
+        return Err(StoreError::Foreign { path: path.unwrap_or(Path::new(":memory:")).to_owned() });
+    }
+    let found: i64 = pragma(conn, "user_version")?;
+    if found > FORMAT {
+        return Err(StoreError::NewerFormat { found, known: FORMAT });
+    }
+    if conn.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(StoreError::ReadOnly);
+    }
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    Ok(())
+}
+
+/// Makes the internal tables if the file is new, inside a transaction; says whether it was.
+pub(super) fn create(conn: &Connection) -> Result<bool, StoreError> {
+    let is_new = pragma::<i64>(conn, "user_version")? == 0;
+    if is_new {
+        conn.execute_batch(TABLES)?;
+        conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+        conn.pragma_update(None, "user_version", FORMAT)?;
+    }
+    Ok(is_new)
+}
+
+/// Whether commits wait until they are on the disk; between transactions only.
+pub(super) fn set_durable(conn: &Connection, durable: bool) -> Result<(), StoreError> {
+    let pragma = if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+    conn.prepare_cached(pragma)?.execute([])?;
+    Ok(())
+}
+
+/// The value of a pragma.
+pub(super) fn pragma<T: FromSql>(conn: &Connection, name: &str) -> Result<T, StoreError> {
+    Ok(conn.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+/// A value of `cfost_meta`.
+pub(super) fn meta<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, StoreError> {
+    let mut select = conn.prepare_cached("SELECT value FROM cfost_meta WHERE key = ?1")?;
+    Ok(select.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Sets a value of `cfost_meta`.
+pub(super) fn set_meta(conn: &Connection, key: &str, value: impl ToSql) -> Result<(), StoreError> {
+    let mut insert = conn.prepare_cached("INSERT OR REPLACE INTO cfost_meta (key, value) VALUES (?1, ?2)")?;
+    insert.execute((key, value))?;
+    Ok(())
+}
+
+/// Removes a value of `cfost_meta`.
+pub(super) fn remove_meta(conn: &Connection, key: &str) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM cfost_meta WHERE key = ?1")?.execute([key])?;
+    Ok(())
+}
+
+fn flags(mode: OpenFlags) -> OpenFlags {
+    // Each connection is used by one thread at a time, under a lock of ours.
+    mode | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+    StoreError::CannotOpen { path: path.to_owned(), reason: error.to_string() }
+}

@@ -1,0 +1,320 @@
+//! The database file: tables, transactions, the oplog, and what is applied of it.
+//!
+//! The only room that speaks SQL to the disk. A [`Store`] has one writing connection under a lock and
+//! a pool of reading ones. Every write, local or from a peer, runs in one SQL transaction that keeps
+//! the change and what it does to the rows together, so that the rows are always those that the oplog
+//! gives: [`Store::verify`] rebuilds them and compares.
+//!
+//! Other processes may write to the same file. Each transaction first asks SQLite whether one has, and
+//! reads its [`State`](state::State) anew then.
+
+mod account;
+mod apply;
+mod changes;
+mod entries;
+mod error;
+mod exchange;
+mod incarnation;
+mod layout;
+mod marker;
+mod pool;
+mod rebuild;
+mod registry;
+mod rows;
+mod secrets;
+mod state;
+mod table;
+mod write;
+
+pub use entries::{OpData, OpId, OplogEntry};
+pub use error::StoreError;
+pub use rebuild::{Difference, Verification};
+
+pub(crate) use rows::borrowed;
+pub(crate) use table::Table;
+pub(crate) use write::WriteTx;
+
+use registry::Registry;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::oplog::{ChangeId, Frontier, Head, LogId, Run, Sealer, SpaceId};
+use crate::schema::Model;
+use crate::sync::{Applied, Seqs, Served};
+use entries::Entries;
+use pool::{Pool, SqlTransaction, Writing};
+use state::{Own, State};
+
+/// An open database.
+pub(crate) struct Store {
+    path: Option<PathBuf>,
+    tables: Vec<Table>,
+    host: Host,
+    writer: Mutex<Writer>,
+    readers: Pool,
+    /// Counts the commits seen, of this process and of others.
+    commits: watch::Sender<u64>,
+}
+
+struct Writer {
+    conn: Connection,
+    state: State,
+    sealer: Sealer,
+}
+
+impl Store {
+    /// Opens or creates a database; `None` is one in memory.
+    pub(crate) fn open(path: Option<&Path>, models: &[Model], host: Host, device_name: &str) -> Result<Self> {
+        let tables = table::tables(models)?;
+        let conn = layout::connect(path)?;
+        layout::prepare(&conn, path)?;
+        let transaction = SqlTransaction::begin(&conn)?;
+        let is_new = layout::create(&conn)?;
+        if is_new {
+            secrets::Secrets::found(&conn, &host, device_name)?;
+            Own::found(&conn, &host)?;
+        }
+        let created: Vec<bool> = tables.iter().map(|table| table.create_or_check(&conn)).collect::<Result<_, _>>()?;
+        let mut state = State::read(&conn, &tables)?;
+        if !is_new && created.contains(&true) {
+            // An app that has gained a model shows what the oplog kept of it.
+            rebuild::replay(&conn, &tables, &mut state, host.now_ms(), &created)?;
+        }
+        transaction.commit()?;
+        let readers = Pool::new(path);
+        let writer = Mutex::new(Writer { conn, state, sealer: Sealer::new() });
+        let (commits, _) = watch::channel(0);
+        let store = Self { path: path.map(Path::to_owned), tables, host, writer, readers, commits };
+        store.check_incarnation()?;
+        Ok(store)
+    }
+
+    /// The tables of the app's models.
+    pub(crate) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// The database file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Counts commits: changes when rows may have.
+    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+
+    /// Runs a local transaction: committed if `work` succeeds, undone if it fails or panics.
+    pub(crate) fn write<'s, T>(&'s self, work: impl FnOnce(WriteTx<'_>) -> Result<(T, WriteTx<'_>)>) -> Result<T> {
+        let _writing = Writing::enter(self)?;
+        let mut writer = self.lock();
+        let Writer { conn, state, sealer } = &mut *writer;
+        let transaction = SqlTransaction::begin(conn)?;
+        state.refresh(conn, &self.tables)?;
+        state.secrets.opened()?;
+        let (value, tx) = work(WriteTx::new(conn, &self.tables, state, &self.host))?;
+        match tx.finish(sealer).and_then(|finished| transaction.commit().map(|()| finished).map_err(Error::from)) {
+            Ok(None) => {}
+            Ok(Some(finished)) => {
+                state.committed(finished);
+                self.announce();
+            }
+            Err(error) => {
+                state.invalidate();
+                return Err(error);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Runs `work` on a connection that only reads.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        Writing::refuse(self)?;
+        match self.readers.take()? {
+            Some(reader) => work(&reader),
+            None => work(&self.lock().conn),
+        }
+    }
+
+    /// Like [`Store::read`], on a connection that has the table `cfost_oplog`.
+    pub(crate) fn read_oplog<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        match self.readers.take()? {
+            Some(reader) => {
+                self.with_state(|_, state| entries::refresh_table(&reader, state))?;
+                work(&reader)
+            }
+            None => self.with_state(|conn, state| {
+                entries::refresh_table(conn, state)?;
+                work(conn)
+            }),
+        }
+    }
+
+    /// The oplog's entries, oldest first.
+    pub(crate) fn entries(&self) -> Result<Entries<'_>> {
+        self.with_state(|_, state| Ok(Entries::new(self, state)))
+    }
+
+    /// Checks the oplog, makes the rows anew from it beside the database, and compares.
+    pub(crate) fn verify(&self) -> Result<Verification> {
+        self.read(|conn| {
+            let _snapshot = conn.unchecked_transaction()?;
+            rebuild::verify(conn, &self.tables, self.host.now_ms())
+        })
+    }
+
+    /// Takes runs from a peer in. What is taken is on the disk when this returns.
+    pub(crate) fn take_in(&self, runs: &[Run]) -> Result<Applied> {
+        let now_ms = self.host.now_ms();
+        let applied = self.durably(|conn, state| exchange::take_in(conn, &self.tables, state, now_ms, runs))?;
+        self.announce();
+        Ok(applied)
+    }
+
+    /// Shows what had to wait and need not any more.
+    pub(crate) fn apply_waiting(&self) -> Result<()> {
+        let waits = |log: &registry::LogRow| log.applied_seq < log.head.seq;
+        if !self.with_state(|_, state| Ok(state.registry.iter().any(waits)))? {
+            return Ok(());
+        }
+        let now_ms = self.host.now_ms();
+        self.durably(|conn, state| exchange::apply_waiting(conn, &self.tables, state, now_ms))?;
+        self.announce();
+        Ok(())
+    }
+
+    /// What is held of a space.
+    pub(crate) fn frontier(&self, space: SpaceId) -> Result<Frontier> {
+        self.with_state(|_, state| Ok(state.registry.frontier(space)))
+    }
+
+    /// The id of a change, if it is held.
+    pub(crate) fn change_id(&self, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
+        self.with_state(|conn, state| {
+            let log = state.registry.number(log).and_then(|number| state.registry.get(number));
+            let Some(log) = log.filter(|log| seq > 0 && seq <= log.head.seq) else { return Ok(None) };
+            Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
+        })
+    }
+
+    /// The log that this device writes to.
+    pub(crate) fn own_log(&self) -> Result<LogId> {
+        self.with_state(|_, state| Ok(state.own.chain.log))
+    }
+
+    /// Runs for a peer that holds `held`; see [`exchange::runs_after`].
+    pub(crate) fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>> {
+        self.expose()?;
+        self.with_state(|conn, state| {
+            exchange::runs_after(conn, &state.registry, &state.secrets, space, held, bytes_max)
+        })
+    }
+
+    /// Passes the exposure barrier: what the own log holds now may leave the device.
+    fn expose(&self) -> Result<()> {
+        let pending = self.with_state(|_, state| Ok(state.own.chain.head.seq > state.own.exposed.seq))?;
+        if !pending {
+            return Ok(());
+        }
+        self.durably(|conn, state| {
+            state.own.exposed = exchange::expose(conn, state)?;
+            Ok(())
+        })?;
+        self.mark()
+    }
+
+    /// Starts a new log for this device: its database was found to be an old copy.
+    pub(crate) fn start_new_log(&self) -> Result<LogId> {
+        let log = self.durably(|conn, state| {
+            exchange::expose(conn, state)?;
+            let author = state.secrets.opened()?.keys.public().signing;
+            let (number, chain) =
+                incarnation::start_log(conn, &mut state.registry, &state.secrets, &self.host, author)?;
+            state.own = Own { number, chain, exposed: Head::NONE };
+            Ok(chain.log)
+        })?;
+        self.mark()?;
+        Ok(log)
+    }
+
+    fn check_incarnation(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let restored = self.with_state(|conn, state| {
+            Ok(state.secrets.open.is_some() && incarnation::is_restored(conn, state, path)?)
+        })?;
+        if restored {
+            let log = self.start_new_log()?;
+            tracing::warn!(%log, "the database was restored or copied; its device goes on in a new log");
+            return Ok(());
+        }
+        if incarnation::is_unmarked(path)? { self.mark() } else { Ok(()) }
+    }
+
+    fn mark(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        self.with_state(|_, state| Ok(incarnation::mark(state, path)?))
+    }
+
+    /// Runs `work` in a transaction that is on the disk when this returns.
+    fn durably<T>(&self, work: impl FnOnce(&Connection, &mut State) -> Result<T>) -> Result<T> {
+        let _writing = Writing::enter(self)?;
+        let mut writer = self.lock();
+        let Writer { conn, state, .. } = &mut *writer;
+        layout::set_durable(conn, true)?;
+        let done = SqlTransaction::begin(conn).map_err(Error::from).and_then(|transaction| {
+            state.refresh(conn, &self.tables)?;
+            let value = work(conn, state)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        if done.is_err() {
+            // What `work` changed in memory was rolled back in the file.
+            state.invalidate();
+        }
+        layout::set_durable(conn, false)?;
+        done
+    }
+
+    /// Looks at the state, which is up to date with what other processes have written.
+    fn with_state<T>(&self, work: impl FnOnce(&Connection, &State) -> Result<T>) -> Result<T> {
+        Writing::refuse(self)?;
+        let mut writer = self.lock();
+        let Writer { conn, state, .. } = &mut *writer;
+        state.refresh(conn, &self.tables)?;
+        work(conn, state)
+    }
+
+    fn announce(&self) {
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        // A panic in an app's closure rolled its transaction back; the state is as before it.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Writing {
+    /// Marks this thread as inside a transaction of the store.
+    fn enter(store: &Store) -> Result<Self> {
+        Self::refuse(store)?;
+        Ok(Self::mark(std::ptr::from_ref(store).addr()))
+    }
+
+    /// Refuses to go on inside a transaction of the store, which would wait for itself.
+    fn refuse(store: &Store) -> Result<()> {
+        if Self::is_marked(std::ptr::from_ref(store).addr()) { Err(Error::InsideWrite) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,281 @@
+//! Rows from the oplog: after an app has gained a model, and to check that nothing is damaged.
+
+use std::ops::ControlFlow;
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use super::apply::{Applier, Context};
+use super::changes;
+use super::layout;
+use super::rows::{Hidden, borrowed};
+use super::state::State;
+use super::table::{Table, quoted};
+use super::write::WriteTx;
+use super::{Registry, StoreError};
+use crate::error::Result;
+use crate::host::Host;
+use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
+use crate::schema::Value;
+
+/// What [`Db::verify`](crate::db::Db::verify) found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Changes whose place in their log's chain was checked.
+    pub changes: u64,
+    /// Ops that were applied anew.
+    pub ops: u64,
+    /// Rows that were compared.
+    pub rows: u64,
+    /// What isn't as it should be; empty for a sound database.
+    pub differences: Vec<Difference>,
+}
+
+impl Verification {
+    /// Whether the database is sound.
+    pub fn is_sound(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Something that isn't as the oplog says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// A change of the oplog is damaged; nothing after it in its log can be trusted.
+    Change {
+        /// The log.
+        log: LogId,
+        /// The change's position in it.
+        seq: u64,
+        /// What doesn't hold.
+        reason: String,
+    },
+    /// The database has a row that the oplog doesn't give.
+    Extra {
+        /// The table.
+        table: String,
+        /// The row.
+        id: Uuid,
+    },
+    /// The oplog gives a row that the database doesn't have.
+    Missing {
+        /// The table.
+        table: String,
+        /// The row.
+        id: Uuid,
+    },
+    /// A row has other values than the oplog gives.
+    Row {
+        /// The table.
+        table: String,
+        /// The row.
+        id: Uuid,
+    },
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Change { log, seq, reason } => write!(f, "change {seq} of log {log} is damaged: {reason}"),
+            Self::Extra { table, id } => write!(f, "row {id} of '{table}' is not in the oplog"),
+            Self::Missing { table, id } => write!(f, "row {id} of '{table}' is missing"),
+            Self::Row { table, id } => write!(f, "row {id} of '{table}' has other values than the oplog gives"),
+        }
+    }
+}
+
+/// Makes the chosen tables anew from the oplog.
+pub(super) fn replay(
+    conn: &Connection,
+    tables: &[Table],
+    state: &mut State,
+    now_ms: u64,
+    chosen: &[bool],
+) -> Result<()> {
+    for table in tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table)) {
+        conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
+        conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
+    }
+    state.hidden = Hidden::read(conn, tables)?;
+    let mut registry = state.registry.clone();
+    let applier = Applier::new(conn, conn, tables, now_ms).choose(chosen);
+    apply_all(applier, &mut registry, state)?;
+    Ok(())
+}
+
+/// Applies all logs from their beginnings; returns the number of ops.
+fn apply_all(mut applier: Applier<'_>, registry: &mut Registry, state: &mut State) -> Result<u64> {
+    let numbers: Vec<u32> = registry.iter().map(|log| log.number).collect();
+    for number in numbers {
+        if let Some(log) = registry.get_mut(number) {
+            log.applied_seq = 0;
+        }
+        let mut context = Context { registry, hidden: &mut state.hidden, secrets: &state.secrets };
+        applier.apply_log(&mut context, number)?;
+    }
+    Ok(applier.ops)
+}
+
+/// The visible rows of all tables, as they would be inserted: one list per table.
+pub(super) type Carried = Vec<Vec<(Uuid, Vec<Value>)>>;
+
+/// Takes all visible rows out of their tables.
+pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
+    let mut carried = Vec::with_capacity(tables.len());
+    for table in tables {
+        let columns = table.schema.columns.len();
+        let mut select = conn.prepare_cached(&table.select_all)?;
+        let mut rows = select.query([])?;
+        let mut list = Vec::new();
+        while let Some(row) = rows.next()? {
+            let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?)?.into_owned()));
+            list.push((Uuid::from_bytes(row.get(columns)?), values.collect::<Result<_>>()?));
+        }
+        conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
+        carried.push(list);
+    }
+    Ok(carried)
+}
+
+/// Writes rows that were taken out as new ones of this device.
+pub(super) fn write_carried(
+    conn: &Connection,
+    tables: &[Table],
+    state: &mut State,
+    host: &Host,
+    carried: Carried,
+) -> Result<()> {
+    let mut tx = WriteTx::new(conn, tables, state, host);
+    for (table, rows) in carried.into_iter().enumerate() {
+        for (id, values) in rows {
+            let values: Vec<_> = values.iter().map(Value::as_ref).collect();
+            tx.insert(table, id, &values)?;
+        }
+    }
+    if let Some(finished) = tx.finish(&mut Sealer::new())? {
+        state.committed(finished);
+    }
+    Ok(())
+}
+
+/// Checks every change, makes all rows anew beside the database, and compares.
+///
+/// `conn` must be in a transaction, so that it sees one state of the file throughout.
+pub(super) fn verify(conn: &Connection, tables: &[Table], now_ms: u64) -> Result<Verification> {
+    let mut state = State::read(conn, tables)?;
+    state.secrets.opened()?;
+    let mut found = Verification::default();
+    for log in state.registry.iter() {
+        if let Err(damage) = check_log(conn, log, &state, &mut found.changes) {
+            match damage {
+                StoreError::DamagedChange { log, seq, reason } => {
+                    found.differences.push(Difference::Change { log, seq, reason });
+                }
+                other => return Err(other.into()),
+            }
+        }
+    }
+    if !found.is_sound() {
+        return Ok(found);
+    }
+    // A private file that SQLite removes: as large as the database, it may not fit in memory.
+    let scratch = Connection::open("")?;
+    scratch.set_prepared_statement_cache_capacity(layout::STATEMENTS_CACHED);
+    scratch.pragma_update(None, "synchronous", "OFF")?;
+    layout::create(&scratch)?;
+    for table in tables {
+        table.create_or_check(&scratch)?;
+    }
+    state.hidden = Hidden::read(&scratch, tables)?;
+    let transaction = scratch.unchecked_transaction()?;
+    let mut registry = state.registry.clone();
+    let applier = Applier::new(conn, &scratch, tables, now_ms);
+    found.ops = apply_all(applier, &mut registry, &mut state)?;
+    transaction.commit()?;
+    for table in tables {
+        let name = table.schema.table;
+        let sql = format!("SELECT * FROM {} ORDER BY 1", quoted(name));
+        compare(conn, &scratch, &sql, name, &mut found)?;
+        let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
+        compare(conn, &scratch, &sql, name, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Walks a log from its beginning: every change opens, every signature holds, and the end is the head.
+fn check_log(
+    conn: &Connection,
+    log: &super::registry::LogRow,
+    state: &State,
+    changes_checked: &mut u64,
+) -> Result<(), StoreError> {
+    let damaged = |seq: u64, reason: &str| StoreError::DamagedChange { log: log.id, seq, reason: reason.to_owned() };
+    let mut signatures = conn.prepare_cached("SELECT id, signature FROM cfost_signatures WHERE position = ?1")?;
+    let mut opener = Opener::new();
+    let head = changes::walk(conn, log, &state.secrets, Head::NONE, log.head.seq, |stored| {
+        let (header, seq) = (stored.header, stored.header.seq());
+        if let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) {
+            for (index, sealed) in stored.change.segments.iter().enumerate() {
+                let opened = opener.open(epoch, header, index, sealed);
+                opened.map_err(|error| changes::unreadable(header, &error))?;
+            }
+        }
+        let mut rows = signatures.query([layout::position(log.number, seq)])?;
+        if let Some(row) = rows.next()? {
+            let (id, signature): ([u8; 32], [u8; 64]) = (row.get(0)?, row.get(1)?);
+            if ChangeId::from_bytes(id) != stored.id {
+                return Err(damaged(seq, "it is not the change that was signed"));
+            }
+            verify_change(&log.author, log.id, seq, &stored.id, &signature)
+                .map_err(|error| changes::unreadable(header, &error))?;
+        }
+        *changes_checked += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if head != log.head {
+        return Err(damaged(head.seq + 1, "the log doesn't end where it should"));
+    }
+    Ok(())
+}
+
+/// Merges two queries that are sorted by their first column, an id.
+fn compare(conn: &Connection, scratch: &Connection, sql: &str, table: &str, found: &mut Verification) -> Result<()> {
+    let (mut left, mut right) = (conn.prepare(sql)?, scratch.prepare(sql)?);
+    let columns = left.column_count();
+    let (mut left, mut right) = (left.query([])?, right.query([])?);
+    let (mut ours, mut theirs) = (read_row(left.next()?, columns)?, read_row(right.next()?, columns)?);
+    let name = || table.to_owned();
+    loop {
+        match (&ours, &theirs) {
+            (None, None) => return Ok(()),
+            (Some((id, _)), Some((other, _))) if id == other => {
+                found.rows += 1;
+                if ours != theirs {
+                    found.differences.push(Difference::Row { table: name(), id: *id });
+                }
+                ours = read_row(left.next()?, columns)?;
+                theirs = read_row(right.next()?, columns)?;
+            }
+            (Some((id, _)), other) if other.as_ref().is_none_or(|(other, _)| id < other) => {
+                found.differences.push(Difference::Extra { table: name(), id: *id });
+                ours = read_row(left.next()?, columns)?;
+            }
+            (_, Some((id, _))) => {
+                found.differences.push(Difference::Missing { table: name(), id: *id });
+                theirs = read_row(right.next()?, columns)?;
+            }
+            (Some(_), None) => return Ok(()),
+        }
+    }
+}
+
+type IdAndValues = (Uuid, Vec<SqlValue>);
+
+fn read_row(row: Option<&Row<'_>>, columns: usize) -> Result<Option<IdAndValues>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
+    let id: [u8; 16] = row.get(0)?;
+    let values = (1..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?;
+    Ok(Some((Uuid::from_bytes(id), values)))
+}

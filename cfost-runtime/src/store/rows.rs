@@ -1,0 +1,335 @@
+//! Rows in their tables: the one place where ops, local or remote, become visible.
+//!
+//! A row is in its model's table while it is alive and every required column has a value. Else its
+//! cells are in `cfost_hidden`, where they go on merging: a dead row that a later write brings back
+//! has all its columns again, and an update that arrives before its row's create waits there.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef as SqlValue};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
+use uuid::Uuid;
+
+use super::table::Table;
+use super::{Registry, StoreError};
+use crate::crdt::{Counter, Life, Row, RowClock, RowOp, Stamp};
+use crate::oplog::{OpValue, read_value, write_value};
+use crate::schema::{SqlType, Value, ValueRef};
+
+impl Counter for Value {
+    fn add(&mut self, delta: i64) {
+        let sum = if let Self::Integer(value) = self { value.wrapping_add(delta) } else { delta };
+        *self = Self::Integer(sum);
+    }
+}
+
+impl ToSql for ValueRef<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => SqlValue::Null,
+            Self::Integer(value) => SqlValue::Integer(*value),
+            Self::Real(value) => SqlValue::Real(*value),
+            Self::Text(value) => SqlValue::Text(value.as_bytes()),
+            Self::Blob(value) => SqlValue::Blob(value),
+        }))
+    }
+}
+
+/// A value as SQLite lent it.
+pub(crate) fn borrowed(value: SqlValue<'_>) -> Result<ValueRef<'_>, StoreError> {
+    Ok(match value {
+        SqlValue::Null => ValueRef::Null,
+        SqlValue::Integer(value) => ValueRef::Integer(value),
+        SqlValue::Real(value) => ValueRef::Real(value),
+        SqlValue::Text(bytes) => ValueRef::Text(Cow::Borrowed(
+            std::str::from_utf8(bytes).map_err(|_| StoreError::Corrupt { what: "text that is not UTF-8".into() })?,
+        )),
+        SqlValue::Blob(bytes) => ValueRef::Blob(Cow::Borrowed(bytes)),
+    })
+}
+
+/// Whether a column of this type can hold the value.
+pub(crate) fn fits(value: &ValueRef<'_>, sql_type: SqlType, nullable: bool) -> bool {
+    match value {
+        ValueRef::Null => nullable,
+        ValueRef::Integer(_) => sql_type == SqlType::Integer,
+        ValueRef::Real(_) => sql_type == SqlType::Real,
+        ValueRef::Text(_) => sql_type == SqlType::Text,
+        ValueRef::Blob(_) => sql_type == SqlType::Blob,
+    }
+}
+
+/// Where a row's cells are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Nowhere,
+    Visible,
+    Hidden,
+}
+
+/// Writes rows within one SQL transaction, with its statements at hand.
+pub(super) struct Rows<'c> {
+    conn: &'c Connection,
+    tables: &'c [Table],
+    statements: Vec<Option<Statements<'c>>>,
+    clock: Vec<u8>,
+}
+
+struct Statements<'c> {
+    insert: CachedStatement<'c>,
+    select: CachedStatement<'c>,
+    delete: CachedStatement<'c>,
+    updates: HashMap<Vec<usize>, CachedStatement<'c>>,
+}
+
+const SELECT_HIDDEN: &str = "SELECT state FROM cfost_hidden WHERE table_name = ?1 AND id = ?2";
+const DELETE_HIDDEN: &str = "DELETE FROM cfost_hidden WHERE table_name = ?1 AND id = ?2";
+const INSERT_HIDDEN: &str = "INSERT OR REPLACE INTO cfost_hidden (table_name, id, state) VALUES (?1, ?2, ?3)";
+
+impl<'c> Rows<'c> {
+    pub(super) fn new(conn: &'c Connection, tables: &'c [Table]) -> Self {
+        let statements = tables.iter().map(|_| None).collect();
+        Self { conn, tables, statements, clock: Vec::new() }
+    }
+
+    fn statements(&mut self, table: usize) -> Result<&mut Statements<'c>, StoreError> {
+        let slot = &mut self.statements[table];
+        if slot.is_none() {
+            let sql = &self.tables[table];
+            *slot = Some(Statements {
+                insert: self.conn.prepare_cached(&sql.insert)?,
+                select: self.conn.prepare_cached(&sql.select)?,
+                delete: self.conn.prepare_cached(&sql.delete)?,
+                updates: HashMap::new(),
+            });
+        }
+        // Filled just above.
+        slot.as_mut().ok_or(StoreError::Sqlite(rusqlite::Error::InvalidQuery))
+    }
+
+    /// Writes a row that no op has touched before, all columns at `stamp`.
+    ///
+    /// Returns `false`, and does nothing, if the row is known: then it takes a merge.
+    pub(super) fn create(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        values: &[ValueRef<'_>],
+        stamp: Stamp,
+        hidden: &Hidden,
+    ) -> Result<bool, StoreError> {
+        if hidden.any(table) && self.hidden_state(table, id)?.is_some() {
+            return Ok(false);
+        }
+        let mut clock = std::mem::take(&mut self.clock);
+        clock.clear();
+        RowClock::encode_fresh(values.len(), stamp, &mut clock);
+        let insert = &mut self.statements(table)?.insert;
+        insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
+        for (n, value) in values.iter().enumerate() {
+            insert.raw_bind_parameter(n + 2, value)?;
+        }
+        insert.raw_bind_parameter(values.len() + 2, clock.as_slice())?;
+        let inserted = insert.raw_execute()?;
+        self.clock = clock;
+        Ok(inserted == 1)
+    }
+
+    /// The row if it is visible.
+    pub(super) fn visible(&mut self, table: usize, id: &Uuid) -> Result<Option<Row<Value>>, StoreError> {
+        let columns = self.tables[table].schema.columns.len();
+        let select = &mut self.statements(table)?.select;
+        select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
+        let mut rows = select.raw_query();
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            values.push(borrowed(row.get_ref(column)?)?.into_owned());
+        }
+        let clock = row.get_ref(columns)?.as_blob().map_err(rusqlite::Error::from)?;
+        Ok(Some(Row { values, clock: RowClock::decode(clock, columns)?, life: Life::Alive }))
+    }
+
+    /// The row as far as any op touched it.
+    pub(super) fn load(&mut self, table: usize, id: &Uuid, hidden: &Hidden) -> Result<(Place, Row<Value>), StoreError> {
+        if let Some(row) = self.visible(table, id)? {
+            return Ok((Place::Visible, row));
+        }
+        let sql = &self.tables[table];
+        if hidden.any(table)
+            && let Some(state) = self.hidden_state(table, id)?
+        {
+            return Ok((Place::Hidden, decode_hidden(&state, &sql.defaults)?));
+        }
+        Ok((Place::Nowhere, Row::new(sql.defaults.clone())))
+    }
+
+    /// Merges an op into a row, wherever its cells are, and puts the row where it belongs.
+    pub(super) fn merge(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        op: RowOp<Value>,
+        registry: &Registry,
+        hidden: &mut Hidden,
+    ) -> Result<(), StoreError> {
+        let (place, row) = self.load(table, id, hidden)?;
+        self.merge_into(table, id, (place, row), op, registry, hidden)
+    }
+
+    /// Merges an op into a row that has been loaded.
+    pub(super) fn merge_into(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        (place, mut row): (Place, Row<Value>),
+        op: RowOp<Value>,
+        registry: &Registry,
+        hidden: &mut Hidden,
+    ) -> Result<(), StoreError> {
+        let merged = row.merge(op, registry);
+        if !merged.life && merged.columns.is_empty() {
+            return Ok(());
+        }
+        let complete = (self.tables[table].required.iter().enumerate())
+            .all(|(column, required)| !required || row.clock.column(column).is_some());
+        let visible = row.life == Life::Alive && complete;
+        match (place, visible) {
+            (Place::Visible, true) => return self.update(table, id, &row, &merged.columns),
+            (Place::Visible, false) => self.remove(table, id)?,
+            (Place::Hidden, true) => {
+                self.conn.prepare_cached(DELETE_HIDDEN)?.execute((self.tables[table].schema.table, id.as_bytes()))?;
+            }
+            (Place::Hidden, false) | (Place::Nowhere, _) => {}
+        }
+        if visible {
+            return self.insert(table, id, &row);
+        }
+        hidden.set(table);
+        let state = encode_hidden(&row)?;
+        let name = self.tables[table].schema.table;
+        self.conn.prepare_cached(INSERT_HIDDEN)?.execute((name, id.as_bytes(), state))?;
+        Ok(())
+    }
+
+    fn insert(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<(), StoreError> {
+        let clock = self.encode_clock(&row.clock);
+        let insert = &mut self.statements(table)?.insert;
+        insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
+        for (n, value) in row.values.iter().enumerate() {
+            insert.raw_bind_parameter(n + 2, value.as_ref())?;
+        }
+        insert.raw_bind_parameter(row.values.len() + 2, clock.as_slice())?;
+        insert.raw_execute()?;
+        self.clock = clock;
+        Ok(())
+    }
+
+    fn update(&mut self, table: usize, id: &Uuid, row: &Row<Value>, columns: &[usize]) -> Result<(), StoreError> {
+        let clock = self.encode_clock(&row.clock);
+        let (conn, sql) = (self.conn, &self.tables[table]);
+        let updates = &mut self.statements(table)?.updates;
+        if !updates.contains_key(columns) {
+            updates.insert(columns.to_vec(), conn.prepare_cached(&sql.update(columns))?);
+        }
+        if let Some(update) = updates.get_mut(columns) {
+            for (n, &column) in columns.iter().enumerate() {
+                update.raw_bind_parameter(n + 1, row.values[column].as_ref())?;
+            }
+            update.raw_bind_parameter(columns.len() + 1, clock.as_slice())?;
+            update.raw_bind_parameter(columns.len() + 2, id.as_bytes().as_slice())?;
+            update.raw_execute()?;
+        }
+        self.clock = clock;
+        Ok(())
+    }
+
+    fn remove(&mut self, table: usize, id: &Uuid) -> Result<(), StoreError> {
+        let delete = &mut self.statements(table)?.delete;
+        delete.raw_bind_parameter(1, id.as_bytes().as_slice())?;
+        delete.raw_execute()?;
+        Ok(())
+    }
+
+    fn encode_clock(&mut self, clock: &RowClock) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.clock);
+        bytes.clear();
+        clock.encode(&mut bytes);
+        bytes
+    }
+
+    fn hidden_state(&self, table: usize, id: &Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = self.tables[table].schema.table;
+        let mut select = self.conn.prepare_cached(SELECT_HIDDEN)?;
+        Ok(select.query_row((name, id.as_bytes()), |row| row.get(0)).optional()?)
+    }
+}
+
+/// Which tables have hidden rows: while one has none, its creates need no look-up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hidden(Vec<bool>);
+
+impl Hidden {
+    pub(super) fn read(conn: &Connection, tables: &[Table]) -> Result<Self, StoreError> {
+        let mut exists = conn.prepare_cached("SELECT 1 FROM cfost_hidden WHERE table_name = ?1 LIMIT 1")?;
+        let any = tables.iter().map(|table| exists.exists([table.schema.table]));
+        Ok(Self(any.collect::<rusqlite::Result<_>>()?))
+    }
+
+    fn any(&self, table: usize) -> bool {
+        self.0[table]
+    }
+
+    fn set(&mut self, table: usize) {
+        self.0[table] = true;
+    }
+}
+
+/// A hidden row: 1 if it is dead (else it waits for columns), then the clock and each value as ops
+/// carry it, with their lengths before them, 4 bytes each, little endian.
+fn encode_hidden(row: &Row<Value>) -> Result<Vec<u8>, StoreError> {
+    let mut state = vec![u8::from(row.life == Life::Dead)];
+    let mut part = Vec::new();
+    row.clock.encode(&mut part);
+    push_part(&mut state, &part);
+    for value in &row.values {
+        part.clear();
+        let written = write_value(&mut part, &OpValue::Plain(value.as_ref()));
+        written.map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
+        push_part(&mut state, &part);
+    }
+    Ok(state)
+}
+
+fn push_part(state: &mut Vec<u8>, part: &[u8]) {
+    // A row is far below 4 GiB: SQLite's limit for a value is 2 GiB.
+    state.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    state.extend_from_slice(part);
+}
+
+fn decode_hidden(state: &[u8], defaults: &[Value]) -> Result<Row<Value>, StoreError> {
+    parse_hidden(state, defaults).ok_or_else(|| StoreError::Corrupt { what: "a hidden row is damaged".into() })
+}
+
+fn parse_hidden(state: &[u8], defaults: &[Value]) -> Option<Row<Value>> {
+    let (&dead, mut rest) = state.split_first()?;
+    let clock = RowClock::decode(next_part(&mut rest)?, defaults.len()).ok()?;
+    let mut values = Vec::with_capacity(defaults.len());
+    while !rest.is_empty() {
+        match read_value(next_part(&mut rest)?).ok()? {
+            OpValue::Plain(value) => values.push(value.into_owned()),
+            OpValue::Composite(_) => return None,
+        }
+    }
+    values.extend(defaults.iter().skip(values.len()).cloned());
+    let life = if dead == 1 { Life::Dead } else { Life::Alive };
+    Some(Row { clock, values, life })
+}
+
+fn next_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    *rest = after;
+    Some(part)
+}

@@ -1,0 +1,228 @@
+//! Who this device is, and the keys it holds.
+//!
+//! Secrets lie in the file wrapped by the device's master key. While the user is logged in, and for
+//! the unnamed user that a database begins with, the master key itself lies beside them, so that the
+//! app starts without a password; `logout` erases it, and then only the password opens the vault.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use zeroize::Zeroizing;
+
+use super::StoreError;
+use super::layout::{meta, remove_meta, set_meta};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::host::Host;
+use crate::identity::{DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic};
+use crate::oplog::{DeviceId, EpochKey, SpaceId};
+
+const DEVICE_KEYS: &str = "device keys";
+const PHRASE: &str = "recovery phrase";
+
+/// The epoch that a space begins with.
+const FIRST_EPOCH: u32 = 1;
+
+/// What a database knows of its user, its device and its spaces' keys.
+pub(super) struct Secrets {
+    pub(super) identity: Arc<IdentityLog>,
+    pub(super) device: DeviceId,
+    home: SpaceId,
+    commitments: BTreeMap<(SpaceId, u32), [u8; 32]>,
+    /// `None` while the device is logged out.
+    pub(super) open: Option<Open>,
+}
+
+/// What only an open device has.
+pub(super) struct Open {
+    pub(super) master: MasterKey,
+    pub(super) keys: DeviceKeys,
+    epochs: BTreeMap<(SpaceId, u32), EpochKey>,
+}
+
+impl Secrets {
+    /// Reads what the file holds.
+    pub(super) fn read(conn: &Connection) -> Result<Self> {
+        let missing = |what: &str| StoreError::Corrupt { what: format!("{what} is missing") };
+        let root: [u8; 32] = meta(conn, "root")?.ok_or_else(|| missing("the user's root key"))?;
+        let device: [u8; 16] = meta(conn, "device")?.ok_or_else(|| missing("the device's id"))?;
+        let mut select = conn.prepare_cached("SELECT entry FROM cfost_identity")?;
+        let entries: Vec<Vec<u8>> = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let identity = IdentityLog::from_entries(RootPublic::from_bytes(root), entries)?;
+        let open = match meta::<Zeroizing32>(conn, "open_master")? {
+            None => None,
+            Some(master) => Some(Open::read(conn, master.into_key()?)?),
+        };
+        let mut select = conn.prepare_cached("SELECT space, epoch, commitment FROM cfost_epochs")?;
+        let commitments = select
+            .query_map([], |row| Ok(((SpaceId::from_bytes(row.get(0)?), row.get(1)?), row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let home = SpaceId::home_of(identity.user_id());
+        Ok(Self { device: DeviceId::from_bytes(device), home, commitments, open, identity: Arc::new(identity) })
+    }
+
+    /// Makes the unnamed user of a new database, with this device as its first.
+    pub(super) fn found(conn: &Connection, host: &Host, device_name: &str) -> Result<()> {
+        let phrase = RecoveryPhrase::generate(host);
+        let root = RootKey::from_phrase(&phrase);
+        let keys = DeviceKeys::generate(host);
+        let identity = IdentityLog::found(&root, &keys, device_name, Timestamp::from_ms(host.now_ms()))?;
+        let master = MasterKey::generate(host);
+        set_meta(conn, "open_master", master.as_bytes())?;
+        set_meta(conn, "phrase", master.wrap(host, PHRASE, phrase.entropy().as_ref()))?;
+        let home = SpaceId::home_of(root.user_id());
+        adopt(conn, host, &master, &identity, &keys)?;
+        let key = EpochKey::new(FIRST_EPOCH, Zeroizing::new(host.random()));
+        save_epoch(conn, host, &master, home, &key)
+    }
+
+    /// The private space of the user.
+    pub(super) fn home(&self) -> SpaceId {
+        self.home
+    }
+
+    /// What is open, or why nothing is.
+    pub(super) fn opened(&self) -> Result<&Open> {
+        self.open.as_ref().ok_or(crate::Error::LoggedOut)
+    }
+
+    /// The key that new changes of the home space are sealed with.
+    pub(super) fn current_epoch(&self) -> Result<&EpochKey> {
+        let mut home = self.opened()?.epochs.range((self.home, 0)..=(self.home, u32::MAX));
+        let (_, key) =
+            home.next_back().ok_or_else(|| StoreError::Corrupt { what: "the space's key is missing".into() })?;
+        Ok(key)
+    }
+
+    /// The key of an epoch, if this device has it and is open.
+    pub(super) fn epoch(&self, space: SpaceId, epoch: u32) -> Option<&EpochKey> {
+        self.open.as_ref()?.epochs.get(&(space, epoch))
+    }
+
+    /// All keys of the home space, to hand to a new device.
+    pub(super) fn epochs(&self) -> Result<impl Iterator<Item = (SpaceId, &EpochKey)>> {
+        Ok(self.opened()?.epochs.iter().map(|((space, _), key)| (*space, key)))
+    }
+
+    /// The commitment to an epoch's key.
+    pub(super) fn commitment(&self, space: SpaceId, epoch: u32) -> Option<[u8; 32]> {
+        self.commitments.get(&(space, epoch)).copied()
+    }
+
+    /// Keeps the commitment to a key that this device doesn't have.
+    pub(super) fn learn_commitment(
+        &mut self,
+        conn: &Connection,
+        space: SpaceId,
+        epoch: u32,
+        commitment: [u8; 32],
+    ) -> Result<(), StoreError> {
+        if self.commitments.insert((space, epoch), commitment).is_none() {
+            conn.prepare_cached("INSERT INTO cfost_epochs (space, epoch, commitment) VALUES (?1, ?2, ?3)")?
+                .execute((space.as_bytes(), epoch, commitment))?;
+        }
+        Ok(())
+    }
+
+    /// The recovery phrase, if it has not been shown yet.
+    pub(super) fn phrase(&self, conn: &Connection) -> Result<Option<RecoveryPhrase>> {
+        let Some(wrapped) = meta::<Vec<u8>>(conn, "phrase")? else { return Ok(None) };
+        let bytes = self.opened()?.master.unwrap(PHRASE, &wrapped)?;
+        let mut entropy = Zeroizing::new([0; 32]);
+        if bytes.len() != entropy.len() {
+            return Err(StoreError::Corrupt { what: "the recovery phrase has another length".into() }.into());
+        }
+        entropy.copy_from_slice(&bytes);
+        Ok(Some(RecoveryPhrase::from_entropy(entropy)))
+    }
+}
+
+impl Open {
+    pub(super) fn read(conn: &Connection, master: MasterKey) -> Result<Self> {
+        let wrapped: Vec<u8> = meta(conn, "device_keys")?
+            .ok_or_else(|| StoreError::Corrupt { what: "the device's keys are missing".into() })?;
+        let keys = DeviceKeys::from_secret_bytes(&master.unwrap(DEVICE_KEYS, &wrapped)?)?;
+        let mut epochs = BTreeMap::new();
+        let mut select =
+            conn.prepare_cached("SELECT space, epoch, sealed_key FROM cfost_epochs WHERE sealed_key IS NOT NULL")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let (space, epoch): ([u8; 16], u32) = (row.get(0)?, row.get(1)?);
+            let space = SpaceId::from_bytes(space);
+            let wrapped: Vec<u8> = row.get(2)?;
+            let secret = master.unwrap(&epoch_context(space, epoch), &wrapped)?;
+            let mut key = Zeroizing::new([0; 32]);
+            if secret.len() != key.len() {
+                return Err(StoreError::Corrupt { what: "a space's key has another length".into() }.into());
+            }
+            key.copy_from_slice(&secret);
+            epochs.insert((space, epoch), EpochKey::new(epoch, key));
+        }
+        Ok(Self { master, keys, epochs })
+    }
+}
+
+/// Makes this database the device with `keys` of the user with this identity log.
+pub(super) fn adopt(
+    conn: &Connection,
+    host: &Host,
+    master: &MasterKey,
+    identity: &IdentityLog,
+    keys: &DeviceKeys,
+) -> Result<()> {
+    set_meta(conn, "root", identity.root().as_bytes())?;
+    set_meta(conn, "device", keys.id().as_bytes())?;
+    set_meta(conn, "device_keys", master.wrap(host, DEVICE_KEYS, keys.to_secret_bytes().as_ref()))?;
+    for entry in identity.entries() {
+        save_entry(conn, entry.id().as_bytes(), entry.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Keeps an entry of the identity log.
+pub(super) fn save_entry(conn: &Connection, id: &[u8; 32], entry: &[u8]) -> Result<(), StoreError> {
+    conn.prepare_cached("INSERT OR IGNORE INTO cfost_identity (id, entry) VALUES (?1, ?2)")?.execute((id, entry))?;
+    Ok(())
+}
+
+/// Keeps the key of an epoch.
+pub(super) fn save_epoch(
+    conn: &Connection,
+    host: &Host,
+    master: &MasterKey,
+    space: SpaceId,
+    key: &EpochKey,
+) -> Result<()> {
+    let wrapped = master.wrap(host, &epoch_context(space, key.epoch()), key.secret());
+    conn.prepare_cached(
+        "INSERT OR REPLACE INTO cfost_epochs (space, epoch, commitment, sealed_key) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute((space.as_bytes(), key.epoch(), key.commitment(), wrapped))?;
+    Ok(())
+}
+
+/// Forgets the phrase once it has been shown.
+pub(super) fn forget_phrase(conn: &Connection) -> Result<(), StoreError> {
+    remove_meta(conn, "phrase")
+}
+
+fn epoch_context(space: SpaceId, epoch: u32) -> String {
+    format!("epoch {epoch} of space {space}")
+}
+
+/// A key read from the file, erased when dropped.
+struct Zeroizing32(Zeroizing<Vec<u8>>);
+
+impl Zeroizing32 {
+    fn into_key(self) -> Result<MasterKey, StoreError> {
+        MasterKey::from_bytes(&self.0)
+            .ok_or_else(|| StoreError::Corrupt { what: "the master key has another length".into() })
+    }
+}
+
+impl rusqlite::types::FromSql for Zeroizing32 {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        Ok(Self(Zeroizing::new(value.as_blob()?.to_vec())))
+    }
+}

@@ -1,0 +1,182 @@
+//! The table of a model: its SQL, and whether a file's table is still the model's.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::StoreError;
+use crate::schema::{ColumnSchema, Constant, MergeRule, Model, ModelSchema, Value, ValueRef};
+
+/// The column with a row's clock.
+pub(crate) const CLOCK_COLUMN: &str = "_cfost";
+
+/// A model's table with the SQL that reads and writes it.
+///
+/// Tables are `STRICT` and `WITHOUT ROWID`: ids are UUIDv7, so rows append, and one b-tree does.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) schema: &'static ModelSchema,
+    /// `INSERT`, which does nothing when the row is there. Parameters: id, columns, clock.
+    pub(crate) insert: String,
+    /// Selects columns, then the clock, of the row with the id.
+    pub(crate) select: String,
+    /// Deletes the row with the id.
+    pub(crate) delete: String,
+    /// Selects id, then columns, of all rows by ascending id.
+    pub(crate) select_all: String,
+    /// Counts the rows.
+    pub(crate) count: String,
+    /// What a column holds that no op wrote.
+    pub(crate) defaults: Vec<Value>,
+    /// Whether a row is shown only once an op wrote the column.
+    pub(crate) required: Vec<bool>,
+}
+
+impl Table {
+    pub(crate) fn new(schema: &'static ModelSchema) -> Self {
+        let name = quoted(schema.table);
+        let id = quoted(schema.id_column);
+        let columns: Vec<String> = schema.columns.iter().map(|column| quoted(column.name)).collect();
+        let list = columns.iter().fold(String::new(), |list, column| list + column + ", ");
+        let marks: String = (0..columns.len()).map(|n| format!("?{}, ", n + 2)).collect();
+        let clock_mark = columns.len() + 2;
+        Self {
+            insert: format!(
+                "INSERT INTO {name} ({id}, {list}{CLOCK_COLUMN}) VALUES (?1, {marks}?{clock_mark}) \
+                 ON CONFLICT DO NOTHING"
+            ),
+            select: format!("SELECT {list}{CLOCK_COLUMN} FROM {name} WHERE {id} = ?1"),
+            delete: format!("DELETE FROM {name} WHERE {id} = ?1"),
+            select_all: format!("SELECT {list}{id} FROM {name} ORDER BY {id}"),
+            count: format!("SELECT count(*) FROM {name}"),
+            defaults: schema.columns.iter().map(default_value).collect(),
+            required: schema.columns.iter().map(is_required).collect(),
+            schema,
+        }
+    }
+
+    /// `UPDATE` of the given columns and the clock. Parameters: columns, clock, id.
+    pub(crate) fn update(&self, columns: &[usize]) -> String {
+        let mut sql = format!("UPDATE {} SET ", quoted(self.schema.table));
+        for (n, &column) in columns.iter().enumerate() {
+            sql += &format!("{} = ?{}, ", quoted(self.schema.columns[column].name), n + 1);
+        }
+        let clock = columns.len() + 1;
+        sql + &format!("{CLOCK_COLUMN} = ?{clock} WHERE {} = ?{}", quoted(self.schema.id_column), clock + 1)
+    }
+
+    /// The statements that make the table and its indexes.
+    fn create(&self) -> String {
+        let schema = self.schema;
+        let mut sql = format!(
+            "CREATE TABLE {} (\n  {} BLOB NOT NULL PRIMARY KEY",
+            quoted(schema.table),
+            quoted(schema.id_column)
+        );
+        for column in schema.columns {
+            sql += &format!(",\n  {}", column_definition(column));
+        }
+        sql += &format!(",\n  {CLOCK_COLUMN} BLOB NOT NULL\n) STRICT, WITHOUT ROWID;\n");
+        for index in schema.indexes {
+            let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
+            let name = format!("{}_by_{}", schema.table, index.columns.join("_"));
+            sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&name), quoted(schema.table), columns.join(", "));
+        }
+        sql
+    }
+
+    /// Makes the table, or checks that the file's is the model's.
+    ///
+    /// Returns whether the table is new.
+    pub(super) fn create_or_check(&self, conn: &Connection) -> Result<bool, StoreError> {
+        let schema = self.schema;
+        let stored: Option<(u32, String)> = conn
+            .prepare_cached("SELECT version, shape FROM cfost_models WHERE table_name = ?1")?
+            .query_row([schema.table], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let shape = shape(schema);
+        match stored {
+            None => {
+                conn.execute_batch(&self.create())?;
+                conn.prepare_cached("INSERT INTO cfost_models (table_name, version, shape) VALUES (?1, ?2, ?3)")?
+                    .execute((schema.table, schema.version, shape))?;
+                Ok(true)
+            }
+            Some((found, _)) if found > schema.version => {
+                Err(StoreError::NewerModel { table: schema.table.to_owned(), found, known: schema.version })
+            }
+            Some((_, stored)) if stored == shape => Ok(false),
+            Some((_, stored)) => Err(StoreError::SchemaChanged {
+                model: schema.model,
+                table: schema.table,
+                what: first_difference(&stored, &shape),
+            }),
+        }
+    }
+}
+
+/// The tables of an app, with the rule that no two models share one.
+pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
+    let mut owners = BTreeMap::new();
+    for model in models {
+        let schema = model.schema;
+        if let Some(first) = owners.insert(schema.table.to_lowercase(), schema.model) {
+            return Err(StoreError::SharedTable { table: schema.table, first, second: schema.model });
+        }
+    }
+    Ok(models.iter().map(|model| Table::new(model.schema)).collect())
+}
+
+/// A name as an SQL identifier.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn column_definition(column: &ColumnSchema) -> String {
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    let default = match column.default {
+        None if column.rule == MergeRule::Counter => " DEFAULT 0".to_owned(),
+        None => String::new(),
+        Some(Constant::Integer(value)) => format!(" DEFAULT {value}"),
+        Some(Constant::Real(value)) => format!(" DEFAULT {value:?}"),
+        Some(Constant::Text(value)) => format!(" DEFAULT '{}'", value.replace('\'', "''")),
+        Some(Constant::Blob(value)) => format!(" DEFAULT {}", ValueRef::Blob(value.into())),
+    };
+    format!("{} {}{null}{default}", quoted(column.name), column.sql_type.name())
+}
+
+fn default_value(column: &ColumnSchema) -> Value {
+    match column.default {
+        None if column.rule == MergeRule::Counter => Value::Integer(0),
+        None => Value::Null,
+        Some(constant) => ValueRef::from(constant).into_owned(),
+    }
+}
+
+fn is_required(column: &ColumnSchema) -> bool {
+    !column.nullable && column.default.is_none() && column.rule != MergeRule::Counter
+}
+
+/// One line a column, the id first and the indexes last: what must stay equal within a version.
+fn shape(schema: &ModelSchema) -> String {
+    let mut shape = format!("id {}\n", schema.id_column);
+    for column in schema.columns {
+        shape += &format!("column {} {}\n", column_definition(column), column.rule);
+    }
+    for index in schema.indexes {
+        shape += &format!("index {}\n", index.columns.join(" "));
+    }
+    shape
+}
+
+fn first_difference(stored: &str, current: &str) -> String {
+    let (stored, current): (Vec<_>, Vec<_>) = (stored.lines().collect(), current.lines().collect());
+    let gone = stored.iter().find(|line| !current.contains(line));
+    let new = current.iter().find(|line| !stored.contains(line));
+    match (gone, new) {
+        (Some(gone), Some(new)) => format!("the table has `{gone}`, the model `{new}`"),
+        (Some(gone), None) => format!("the model lacks `{gone}`"),
+        (None, Some(new)) => format!("the table lacks `{new}`"),
+        (None, None) => "the columns are in another order".to_owned(),
+    }
+}

@@ -1,0 +1,364 @@
+//! A local transaction: rows written at once, ops collected, and one change made of them at the end.
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::layout::SEQ_MAX;
+use super::rows::{Place, Rows};
+use super::state::State;
+use super::table::Table;
+use super::{StoreError, changes};
+use crate::clock::Timestamp;
+use crate::crdt::{Effect, Life, Row, RowOp, Stamp, Writer};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX};
+use crate::oplog::{Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, RuleTag, Sealer, SegmentWriter, Shape};
+use crate::schema::{ColumnSchema, MergeRule, Value, ValueRef};
+
+/// The most bytes of ops that a transaction keeps until it commits.
+const TRANSACTION_BYTES_MAX: usize = 256 << 20;
+
+/// The most bytes of ops in one change, before compression: below what a change may have, so that
+/// its header and its seals fit.
+const CHUNK_BYTES_MAX: usize = CHANGE_BYTES_MAX - (32 << 10);
+
+/// An upper bound for what an op takes beside its values, and each value beside its content.
+const OP_BYTES: usize = 24;
+const VALUE_BYTES: usize = 11;
+
+/// A writing transaction.
+pub(crate) struct WriteTx<'c> {
+    conn: &'c Connection,
+    tables: &'c [Table],
+    state: &'c mut State,
+    host: &'c Host,
+    rows: Rows<'c>,
+    done: Vec<Chunk>,
+    chunk: Chunk,
+    done_bytes: usize,
+}
+
+/// The ops that become one change.
+struct Chunk {
+    base: Timestamp,
+    segments: Vec<Segment>,
+    ops: u32,
+}
+
+/// The ops of one table in a chunk.
+struct Segment {
+    table: usize,
+    writer: SegmentWriter,
+    /// Looking this one up again for each row would cost as much as writing it.
+    create: Option<Shape>,
+}
+
+/// What a transaction has come to, once it is committed.
+pub(super) struct Finished {
+    pub(super) chain: Chain,
+    pub(super) newest: Timestamp,
+}
+
+/// Where a savepoint began.
+pub(crate) struct Mark {
+    done: usize,
+    done_bytes: usize,
+    ops: u32,
+    segments: Vec<SegmentMark>,
+}
+
+impl Chunk {
+    fn new(base: Timestamp) -> Self {
+        Self { base, segments: Vec::new(), ops: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        self.segments.iter().map(|segment| segment.writer.bytes()).sum()
+    }
+
+    /// The first timestamp after those of the chunk's ops.
+    fn end(&self) -> Timestamp {
+        let ops = self.segments.iter().map(|segment| segment.writer.ops()).max().unwrap_or(0);
+        self.base.plus(u64::from(ops))
+    }
+}
+
+impl<'c> WriteTx<'c> {
+    /// Begins on a connection that is in an SQL transaction.
+    pub(super) fn new(conn: &'c Connection, tables: &'c [Table], state: &'c mut State, host: &'c Host) -> Self {
+        let base = state.hlc.now(host.now_ms());
+        let rows = Rows::new(conn, tables);
+        Self { conn, tables, state, host, rows, done: Vec::new(), chunk: Chunk::new(base), done_bytes: 0 }
+    }
+
+    pub(crate) fn tables(&self) -> &'c [Table] {
+        self.tables
+    }
+
+    pub(crate) fn connection(&self) -> &'c Connection {
+        self.conn
+    }
+
+    /// Writes a new row, and returns its id: a UUIDv7 is minted for a nil one.
+    pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<Uuid> {
+        let at = self.next_at(table, values)?;
+        let id = if id.is_nil() { mint(at, self.host.random()) } else { id };
+        let stamp = self.stamp(at);
+        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
+            self.revive(table, &id, values, stamp)?;
+        }
+        let schema = self.tables[table].schema;
+        let segment = self.segment(table);
+        let shape = match segment.create {
+            Some(shape) => shape,
+            None => {
+                let columns: Vec<_> = schema.columns.iter().map(tagged).collect();
+                *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
+            }
+        };
+        segment.writer.push(shape, &id, values.iter().cloned())?;
+        self.chunk.ops += 1;
+        Ok(id)
+    }
+
+    /// Inserts over a row that has been deleted.
+    fn revive(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], stamp: Stamp) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let (place, row) = self.rows.load(table, id, &self.state.hidden)?;
+        if place == Place::Visible {
+            return Err(Error::Exists { table: schema.table, id: *id });
+        }
+        let effects = (values.iter().zip(schema.columns).enumerate())
+            .map(|(n, (value, column))| (n, effect(column.rule, value.clone())))
+            .collect();
+        let op = RowOp { stamp, life: Life::Alive, effects };
+        Ok(self.rows.merge_into(table, id, (place, row), op, &self.state.registry, &mut self.state.hidden)?)
+    }
+
+    /// The row if it is visible.
+    pub(crate) fn load(&mut self, table: usize, id: &Uuid) -> Result<Option<Row<Value>>> {
+        Ok(self.rows.visible(table, id)?)
+    }
+
+    /// Writes the columns in which `after` differs from `before`; nothing if none does.
+    pub(crate) fn update(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        row: Row<Value>,
+        before: &[Value],
+        after: &[ValueRef<'_>],
+    ) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let changed: Vec<usize> = (0..after.len()).filter(|&column| before[column].as_ref() != after[column]).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(changed.len());
+        for &column in &changed {
+            values.push(match (schema.columns[column].rule, &before[column], &after[column]) {
+                (MergeRule::Counter, Value::Integer(before), ValueRef::Integer(after)) => {
+                    ValueRef::Integer(after.wrapping_sub(*before))
+                }
+                (_, _, after) => after.clone(),
+            });
+        }
+        let at = self.next_at(table, &values)?;
+        let effects = (changed.iter().zip(&values))
+            .map(|(&column, value)| (column, effect(schema.columns[column].rule, value.clone())))
+            .collect();
+        let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects };
+        let loaded = (Place::Visible, row);
+        self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
+
+        let columns: Vec<_> = changed.iter().map(|&column| tagged(&schema.columns[column])).collect();
+        let segment = self.segment(table);
+        let shape = segment.writer.shape(OpKind::Update, &columns)?;
+        segment.writer.push(shape, id, values.into_iter())?;
+        self.chunk.ops += 1;
+        Ok(())
+    }
+
+    /// Deletes a row; says whether it was there.
+    pub(crate) fn delete(&mut self, table: usize, id: &Uuid) -> Result<bool> {
+        let Some(row) = self.rows.visible(table, id)? else { return Ok(false) };
+        let at = self.next_at(table, &[])?;
+        let op = RowOp { stamp: self.stamp(at), life: Life::Dead, effects: Vec::new() };
+        let loaded = (Place::Visible, row);
+        self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
+        let segment = self.segment(table);
+        let shape = segment.writer.shape(OpKind::Delete, &[])?;
+        segment.writer.push(shape, id, std::iter::empty())?;
+        self.chunk.ops += 1;
+        Ok(true)
+    }
+
+    /// Runs `f`; if it fails, undoes what it wrote.
+    pub(crate) fn savepoint(&mut self) -> Result<Mark> {
+        self.conn.prepare_cached("SAVEPOINT cfost")?.execute([])?;
+        let segments = self.chunk.segments.iter().map(|segment| segment.writer.mark()).collect();
+        Ok(Mark { done: self.done.len(), done_bytes: self.done_bytes, ops: self.chunk.ops, segments })
+    }
+
+    /// Keeps what was written since the savepoint.
+    pub(crate) fn release(&mut self) -> Result<()> {
+        self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
+        Ok(())
+    }
+
+    /// Undoes what was written since the savepoint.
+    pub(crate) fn roll_back_to(&mut self, mark: &Mark) -> Result<()> {
+        self.conn.prepare_cached("ROLLBACK TO cfost")?.execute([])?;
+        self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
+        // Timestamps that the undone ops had are used again: nobody has seen them.
+        if self.done.len() > mark.done {
+            self.done.truncate(mark.done + 1);
+            if let Some(chunk) = self.done.pop() {
+                self.chunk = chunk;
+            }
+        }
+        self.done_bytes = mark.done_bytes;
+        self.chunk.ops = mark.ops;
+        self.chunk.segments.truncate(mark.segments.len());
+        for (segment, &mark) in self.chunk.segments.iter_mut().zip(&mark.segments) {
+            segment.writer.truncate(mark);
+        }
+        Ok(())
+    }
+
+    /// Chains, seals and stores what was written. The caller commits and then hands the result to
+    /// [`State::committed`]; if either fails, to [`State::invalidate`].
+    ///
+    /// Returns `None` if there is nothing to commit.
+    pub(super) fn finish(mut self, sealer: &mut Sealer) -> Result<Option<Finished>> {
+        if self.chunk.ops == 0 && self.done.is_empty() {
+            return Ok(None);
+        }
+        let end = self.chunk.end();
+        self.done.push(self.chunk);
+        let state = self.state;
+        let mut chain = state.own.chain;
+        let mut deps = if state.uncited { uncited(state) } else { Vec::new() };
+        let last = self.done.len() - 1;
+        for (n, chunk) in self.done.iter().enumerate() {
+            let flags = if n == last { ChangeFlags::NONE } else { ChangeFlags::CONTINUES };
+            let written = chunk.segments.iter().filter(|segment| segment.writer.ops() > 0);
+            let payloads: Vec<&[u8]> = written.map(|segment| segment.writer.payload()).collect();
+            let epoch = state.secrets.current_epoch()?;
+            let (packed, _) = sealer.seal(&mut chain, flags, epoch, &self.host.random(), &deps, &payloads)?;
+            if chain.head.seq > SEQ_MAX {
+                return Err(StoreError::Corrupt { what: "this device's log is full".into() }.into());
+            }
+            changes::insert(self.conn, state.own.number, chain.head.seq, &packed)?;
+            cite(self.conn, state, &deps)?;
+            deps.clear();
+        }
+        let newest = Timestamp::from_u64(end.as_u64() - 1);
+        if chain.head.seq / CHECKPOINT_CHANGES > state.own.chain.head.seq / CHECKPOINT_CHANGES {
+            state.registry.checkpoint(self.conn, state.own.number, chain.head, newest)?;
+        }
+        Ok(Some(Finished { chain, newest }))
+    }
+
+    /// The timestamp of the next op of a table, which takes these values.
+    fn next_at(&mut self, table: usize, values: &[ValueRef<'_>]) -> Result<Timestamp> {
+        let content: usize = values.iter().map(content_bytes).sum();
+        let bytes = OP_BYTES + values.len() * VALUE_BYTES + content;
+        if bytes > CHUNK_BYTES_MAX / 2 {
+            let table = self.tables[table].schema.table;
+            return Err(StoreError::RowTooLarge { table, bytes, bytes_max: CHUNK_BYTES_MAX / 2 }.into());
+        }
+        let held = self.chunk.bytes();
+        if self.chunk.ops == CHANGE_OPS_MAX || held + bytes > CHUNK_BYTES_MAX {
+            self.done_bytes += held;
+            if self.done_bytes > TRANSACTION_BYTES_MAX {
+                return Err(StoreError::TransactionTooLarge { bytes_max: TRANSACTION_BYTES_MAX }.into());
+            }
+            let next = Chunk::new(self.chunk.end());
+            self.done.push(std::mem::replace(&mut self.chunk, next));
+        }
+        let ops = self.segment(table).writer.ops();
+        Ok(self.chunk.base.plus(u64::from(ops)))
+    }
+
+    fn stamp(&self, at: Timestamp) -> Stamp {
+        Stamp { at, writer: Writer(self.state.own.number) }
+    }
+
+    fn segment(&mut self, table: usize) -> &mut Segment {
+        let segments = &mut self.chunk.segments;
+        let n = segments.iter().position(|segment| segment.table == table).unwrap_or_else(|| {
+            let schema = self.tables[table].schema;
+            let writer = SegmentWriter::new(schema.table, schema.version, self.chunk.base);
+            segments.push(Segment { table, writer, create: None });
+            segments.len() - 1
+        });
+        &mut segments[n]
+    }
+}
+
+/// How many changes the own log may be ahead of its checkpoint in `cfost_logs`: what opening reads.
+const CHECKPOINT_CHANGES: u64 = 64;
+
+/// The heads of other logs that this device has seen and not yet named in its own.
+fn uncited(state: &State) -> Vec<Dep> {
+    let logs = state.registry.iter().filter(|log| log.number != state.own.number && log.space == state.secrets.home());
+    let mut deps: Vec<Dep> = logs
+        .filter(|log| log.cited_seq < log.applied_seq && log.applied_seq == log.head.seq)
+        .take(DEPS_MAX)
+        .map(|log| Dep { log: log.id, head: log.head })
+        .collect();
+    deps.sort_by_key(|dep| dep.log);
+    deps
+}
+
+fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
+    for dep in deps {
+        if let Some(number) = state.registry.number(dep.log) {
+            if let Some(log) = state.registry.get_mut(number) {
+                log.cited_seq = dep.head.seq;
+            }
+            state.registry.save(conn, number)?;
+        }
+    }
+    if !deps.is_empty() {
+        state.uncited = deps.len() == DEPS_MAX;
+    }
+    Ok(())
+}
+
+fn tagged(column: &'static ColumnSchema) -> (RuleTag, &'static str) {
+    (rule_tag(column.rule), column.name)
+}
+
+/// A UUIDv7 (RFC 9562, section 5.7) from an op's timestamp, so that ids ascend in the order of
+/// inserts: 48 bits of milliseconds, 16 of the counter, 58 random.
+fn mint(at: Timestamp, random: [u8; 8]) -> Uuid {
+    let (counter, [a, b, c, d, e, f, g, h]) = (at.counter(), random);
+    let low = (counter as u8 & 0x0f) << 2 | a & 0x03;
+    let bytes = [(counter >> 12) as u8, (counter >> 4) as u8, low, b, c, d, e, f, g, h];
+    uuid::Builder::from_unix_timestamp_millis(at.ms(), &bytes).into_uuid()
+}
+
+pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
+    match rule {
+        MergeRule::Lww => RuleTag::LWW,
+        MergeRule::Counter => RuleTag::COUNTER,
+    }
+}
+
+pub(super) fn effect(rule: MergeRule, value: ValueRef<'_>) -> Effect<Value> {
+    match (rule, value) {
+        (MergeRule::Counter, ValueRef::Integer(delta)) => Effect::Add(delta),
+        (_, value) => Effect::Write(value.into_owned()),
+    }
+}
+
+fn content_bytes(value: &ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Text(text) => text.len(),
+        ValueRef::Blob(bytes) => bytes.len(),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
+    }
+}

@@ -1,0 +1,55 @@
+//! One device: rows, transactions, SQL.
+
+use cfost::prelude::*;
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "todos", version = 1)]
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    completed: bool,
+    #[crdt(counter)]
+    votes: i64,
+    note: Option<String>,
+}
+
+fn todo(title: &str) -> Todo {
+    Todo { title: title.into(), ..Todo::default() }
+}
+
+#[test]
+fn what_is_written_is_read_back_and_survives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("todo.db");
+    let milk = {
+        let db = Db::open(&path, models![Todo]).unwrap();
+        let milk = db.write(|tx| tx.insert(todo("Buy milk"))).unwrap();
+        assert!(!milk.id.is_nil());
+        let edited = db
+            .write(|tx| {
+                tx.update(milk.id, |todo: &mut Todo| {
+                    todo.completed = true;
+                    todo.votes += 2;
+                })
+            })
+            .unwrap();
+        assert_eq!(db.get::<Todo>(milk.id).unwrap(), Some(edited.clone()));
+        edited
+    };
+    let db = Db::open(&path, models![Todo]).unwrap();
+    assert_eq!(db.all::<Todo>().unwrap(), [milk.clone()]);
+    assert_eq!(db.count::<Todo>().unwrap(), 1);
+    let rows: Vec<(Uuid, i64)> = db.sql("SELECT id, votes FROM todos WHERE completed = ?").bind(true).rows().unwrap();
+    assert_eq!(rows, [(milk.id, 2)]);
+    let entries: Vec<_> = db.oplog().unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[1].data_json(), r#"{"completed":1,"votes":{"add":2}}"#);
+    let verification = db.verify().unwrap();
+    assert!(verification.is_sound(), "{:?}", verification.differences);
+    assert_eq!((verification.changes, verification.rows), (2, 1));
+    db.delete::<Todo>(milk.id).unwrap();
+    assert!(db.verify().unwrap().is_sound());
+    let ops: Vec<(String, String)> = db.sql("SELECT op_type, data FROM cfost_oplog ORDER BY seq").rows().unwrap();
+    assert_eq!(ops.iter().map(|(op, _)| op.as_str()).collect::<Vec<_>>(), ["create", "update", "delete"]);
+}
