@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 const SIGNATURE_BYTES: usize = 64;
 const ID_CONTEXT: &str = "cfost identity entry v1";
 const SIGNATURE_DOMAIN: &[u8] = b"cfost identity entry v1\0";
-const PROOF_DOMAIN: &[u8] = b"cfost device proof v1\0";
+pub(super) const PROOF_DOMAIN: &[u8] = b"cfost device proof v1\0";
 
 const KIND_ADD_DEVICE: u8 = 1;
 const KIND_RENAME_DEVICE: u8 = 2;
@@ -115,7 +115,7 @@ impl AddDevice {
     }
 }
 
-fn proof_statement(user: UserId, keys: &DevicePublic) -> Vec<u8> {
+pub(super) fn proof_statement(user: UserId, keys: &DevicePublic) -> Vec<u8> {
     [user.as_bytes().as_slice(), &keys.to_bytes()].concat()
 }
 

@@ -97,11 +97,8 @@ pub enum IdentityError {
     #[error("too many identity entries arrived before the ones they build on: send them in causal order")]
     WaitingFull,
     /// The identity log has reached its largest size.
-    #[error("the identity log is full ({limit} entries)")]
-    LogFull {
-        /// How many entries a log can hold.
-        limit: usize,
-    },
+    #[error("the identity log is full (100,000 entries, or 64 MiB)")]
+    LogFull,
     /// A device is not in the identity log.
     #[error("device {device} is not a device of this user: pair it first")]
     UnknownDevice {
@@ -232,7 +229,7 @@ pub enum IdentityError {
     #[error("this step of the pairing does not follow from the one before it: the pairing may be over")]
     OutOfTurn,
     /// The user's identity log and keys are larger than a pairing can carry.
-    #[error("the identity log and keys take {bytes} bytes, more than a pairing can carry (16 MiB)")]
+    #[error("the identity log and keys take {bytes} bytes, more than a pairing can carry (68 MiB)")]
     AdmissionTooLarge {
         /// How large they are.
         bytes: usize,

@@ -13,6 +13,8 @@ pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
 pub const ENTRY_PARENTS_MAX: usize = 64;
 /// Most entries of one user's identity log.
 pub const LOG_ENTRIES_MAX: usize = 100_000;
+/// Most bytes of entries in one user's identity log.
+pub const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes of entries that wait for a parent that has not arrived.
 pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest certificate: how many devices may stand between the root key and a device.
@@ -50,5 +52,5 @@ pub const CONFIRMATION_MS_MAX: u64 = 300_000;
 pub const CONFIRMATION_TRIES: u32 = 3;
 /// Longest pairing message, in bytes.
 pub const PAIRING_MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Most messages that what is sealed to the new device is split into: 16 MiB in all.
-pub const ADMISSION_PARTS_MAX: usize = 256;
+/// Most bytes that are sealed to a new device: the largest identity log, and room for 80,000 epoch keys.
+pub const ADMISSION_BYTES_MAX: usize = LOG_BYTES_MAX + 4 * 1024 * 1024;

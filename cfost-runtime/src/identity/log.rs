@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use super::entry::{AddDevice, Body, Entry, EntryId, Profile};
 use super::error::{IdentityError, Result};
 use super::keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
-use super::limits::{ENTRY_PARENTS_MAX, LOG_ENTRIES_MAX, WAITING_BYTES_MAX};
+use super::limits::{ENTRY_PARENTS_MAX, LOG_BYTES_MAX, LOG_ENTRIES_MAX, WAITING_BYTES_MAX};
 use crate::clock::Timestamp;
 use crate::oplog::{DeviceId, UserId};
 
@@ -56,6 +56,8 @@ pub struct IdentityLog {
     root: RootPublic,
     user: UserId,
     accepted: HashMap<EntryId, Accepted>,
+    /// Of all accepted entries together.
+    bytes: usize,
     /// Causal order, and the same on every device.
     order: BTreeSet<(u32, EntryId)>,
     heads: BTreeSet<EntryId>,
@@ -138,6 +140,7 @@ impl IdentityLog {
             root,
             user: root.user_id(),
             accepted: HashMap::new(),
+            bytes: 0,
             order: BTreeSet::new(),
             heads: BTreeSet::new(),
             waiting: Waiting::default(),
@@ -282,9 +285,11 @@ impl IdentityLog {
         {
             return Err(IdentityError::NotAuthorised { device });
         }
-        if self.accepted.len() >= LOG_ENTRIES_MAX {
-            return Err(IdentityError::LogFull { limit: LOG_ENTRIES_MAX });
+        let bytes = self.bytes + entry.as_bytes().len();
+        if self.accepted.len() >= LOG_ENTRIES_MAX || bytes > LOG_BYTES_MAX {
+            return Err(IdentityError::LogFull);
         }
+        self.bytes = bytes;
         let id = entry.id();
         let depth = 1 + entry.parents().iter().map(|parent| self.accepted[parent].depth).max().unwrap_or(0);
         self.apply(&entry, author, depth);

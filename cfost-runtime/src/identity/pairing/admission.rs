@@ -3,13 +3,12 @@
 use zeroize::Zeroizing;
 
 use super::invitation::Invitation;
-use super::message::{self, PART_BYTES};
+use super::message::{self, PART_BYTES, PARTS_MAX};
 use super::transcript::Transcript;
 use crate::host::Host;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::hpke::{self, SharedSecret};
 use crate::identity::keys::{DevicePublic, RootPublic};
-use crate::identity::limits::ADMISSION_PARTS_MAX;
 use crate::identity::log::{Device, IdentityLog};
 use crate::identity::wire::Reader;
 use crate::oplog::{EpochKey, SpaceId};
@@ -41,7 +40,7 @@ pub(super) fn seal(
     let chunks: Vec<&[u8]> = plain.chunks(PART_BYTES).collect();
     let parts = u16::try_from(chunks.len())
         .ok()
-        .filter(|parts| usize::from(*parts) <= ADMISSION_PARTS_MAX)
+        .filter(|parts| usize::from(*parts) <= PARTS_MAX)
         .ok_or(IdentityError::AdmissionTooLarge { bytes: plain.len() })?;
 
     let shared = SharedSecret { key: transcript.key(), id: *invitation.pairing().as_bytes() };

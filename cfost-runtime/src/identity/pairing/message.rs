@@ -5,7 +5,7 @@ use super::transcript::MAC_BYTES;
 use crate::identity::entry::AddDevice;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::hpke::TAG_BYTES;
-use crate::identity::limits::{ADMISSION_PARTS_MAX, PAIRING_MESSAGE_BYTES_MAX};
+use crate::identity::limits::{ADMISSION_BYTES_MAX, PAIRING_MESSAGE_BYTES_MAX};
 use crate::identity::wire::Reader;
 
 const VERSION: u8 = 1;
@@ -21,6 +21,9 @@ const ADMIT_HEADER_BYTES: usize = 1 + 32 + 2;
 
 /// How much of the admission goes into one message.
 pub(super) const PART_BYTES: usize = PAIRING_MESSAGE_BYTES_MAX - ADMIT_HEADER_BYTES - TAG_BYTES;
+
+/// Into how many messages the largest admission is split.
+pub(super) const PARTS_MAX: usize = ADMISSION_BYTES_MAX.div_ceil(PART_BYTES);
 
 /// The answer to a peer that is refused, whatever the reason.
 pub fn refusal() -> Vec<u8> {
@@ -99,8 +102,8 @@ impl<'a> Message<'a> {
             CHALLENGE => Self::Challenge(Challenge { nonce: reader.array()?, mac: reader.array()? }),
             ADMIT => {
                 let (encapsulated, parts) = (reader.array()?, reader.u16()?);
-                if parts == 0 || usize::from(parts) > ADMISSION_PARTS_MAX {
-                    return Err(reader.malformed("it announces no part, or more than 256"));
+                if parts == 0 || usize::from(parts) > PARTS_MAX {
+                    return Err(reader.malformed("it announces no part, or too many"));
                 }
                 return Ok(Self::Admit { encapsulated, parts, sealed: reader.rest() });
             }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{add, at, phone_user, rename};
-use crate::identity::{Body, Entry, IdentityError, IdentityLog, Profile};
+use crate::identity::{Body, Entry, EntryId, IdentityError, IdentityLog, Profile};
 use crate::oplog::DeviceId;
 
 fn hex(bytes: &[u8]) -> String {
@@ -24,7 +24,8 @@ fn the_bytes_of_an_entry_are_pinned() {
         "1600",                                                             // body length
         "1e4a8076b3488dc3aa274d6461feceb3",                                 // body: device
         "0570686f6e65",                                                     // body: name
-        "ec7e46c1c1498d8c55aefc6f68484e1ca64a8f255f68afe96b974518bdb297790cdce9a370fb1788efd5bcf8921cda22966ce9e673b03735de9faa3c98834a08", // signature
+        "ec7e46c1c1498d8c55aefc6f68484e1ca64a8f255f68afe96b974518bdb29779", // signature
+        "0cdce9a370fb1788efd5bcf8921cda22966ce9e673b03735de9faa3c98834a08",
     ];
     assert_eq!(hex(entry.as_bytes()), pinned.concat());
     assert_eq!(entry.id().to_string(), "f8f89d4890e3e866bf07405aa31a1b3a5a5cbb185a8322916ec0f71abc684173");
@@ -48,6 +49,27 @@ fn an_altered_entry_is_refused() {
     let longer = [entry.as_slice(), &[0]].concat();
     let problem = "bytes follow its end";
     assert_eq!(Entry::decode(&longer), Err(IdentityError::Malformed { what: "identity entry", problem }));
+}
+
+/// Promise: an entry has one form: parents in another order, or doubled, or too many are refused even
+/// if a device of the user has signed them so.
+#[test]
+fn parents_are_in_order() {
+    let (_, phone, mut log) = phone_user(1);
+    add(&mut log, &phone, 2, "laptop");
+    let mut parents: Vec<EntryId> = log.entries().map(Entry::id).collect();
+    parents.sort();
+    let decode = |parents: Vec<EntryId>| {
+        let entry = Entry::sign(phone.signing(), log.user_id(), at(1), parents, rename(&phone, "x")).expect("signs");
+        Entry::decode(entry.as_bytes()).map(drop)
+    };
+    let malformed = |problem| Err(IdentityError::Malformed { what: "identity entry", problem });
+    assert_eq!(decode(parents.clone()), Ok(()));
+    let not_sorted = malformed("its parents are not sorted, or doubled");
+    assert_eq!(decode(vec![parents[1], parents[0]]), not_sorted);
+    assert_eq!(decode(vec![parents[0], parents[0]]), not_sorted);
+    let many = (0..65).map(|number| EntryId::from_bytes([number; 32])).collect();
+    assert_eq!(decode(many), malformed("it has more than 64 parents"));
 }
 
 /// Promise: a newer format is told apart from damage.

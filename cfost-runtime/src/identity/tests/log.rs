@@ -2,8 +2,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::{add, at, author, host, phone_user, rename, root_key};
+use crate::identity::entry::{PROOF_DOMAIN, proof_statement};
+use crate::identity::keys::sign;
 use crate::identity::limits::ENTRY_PARENTS_MAX;
-use crate::identity::{AddDevice, Body, DeviceKeys, Entry, IdentityError, IdentityLog, Inserted, Profile};
+use crate::identity::wire::Reader;
+use crate::identity::{
+    AddDevice, Body, DeviceKeys, DevicePublic, Entry, IdentityError, IdentityLog, Inserted, Profile,
+};
 
 fn profile(name: &str) -> Body {
     Body::Profile(Profile { name: name.to_owned(), email: "ana@example.org".to_owned() })
@@ -92,22 +97,15 @@ fn a_device_is_added_only_with_its_own_proof() {
     let entry = log.author(&phone, Body::AddDevice(request), at(1)).expect("signs");
     assert_eq!(log.insert(entry.as_bytes()), Err(IdentityError::Signature { what: "a device's proof of its keys" }));
 
-    // Keys of which one belongs to somebody else.
-    let own = AddDevice::new(log.user_id(), &DeviceKeys::generate(&host(6)), "tablet").expect("a good name");
-    let mut bytes = log.author(&phone, Body::AddDevice(own), at(1)).expect("signs").as_bytes().to_vec();
-    let keys = bytes.len() - 64 - 1 - "tablet".len() - 2 * 64 - 96;
-    bytes[keys + 32..keys + 64].copy_from_slice(&phone.public().transport);
-    let stolen = resign(&phone, &log, &bytes);
-    assert_eq!(log.insert(&stolen), Err(IdentityError::Signature { what: "a device's proof of its keys" }));
+    // The phone's transport key beside a signing key of the attacker's own: one proof is missing.
+    let attacker = DeviceKeys::generate(&host(6));
+    let keys = DevicePublic { transport: phone.public().transport, ..attacker.public() };
+    let proof = sign(attacker.signing(), PROOF_DOMAIN, &proof_statement(log.user_id(), &keys));
+    let body = [keys.to_bytes().as_slice(), &proof, &proof, b"\x06tablet"].concat();
+    let request = AddDevice::read(&mut Reader::new("test", &body)).expect("follows the format");
+    let entry = log.author(&phone, Body::AddDevice(request), at(1)).expect("signs");
+    assert_eq!(log.insert(entry.as_bytes()), Err(IdentityError::Signature { what: "a device's proof of its keys" }));
     assert_eq!(log.device_count(), 1);
-}
-
-/// Signs altered entry bytes anew, as an authorised but hostile device would.
-fn resign(by: &DeviceKeys, log: &IdentityLog, bytes: &[u8]) -> Vec<u8> {
-    let altered = Entry::parse(bytes).expect("still follows the format");
-    let body = altered.body().clone();
-    let entry = Entry::sign(by.signing(), log.user_id(), altered.at(), altered.parents().to_vec(), body);
-    entry.expect("signs").as_bytes().to_vec()
 }
 
 /// Promise: the phrase brings a user back when all devices are lost.
@@ -163,6 +161,20 @@ fn what_waits_is_bounded() {
     }
     assert_eq!(refused, Some((69, IdentityError::WaitingFull)));
     assert!(matches!(late.insert(held_back.as_bytes()), Ok(Inserted::Accepted(released)) if released.len() == 70));
+}
+
+/// Promise: a device of the user that writes without end is stopped, and the log stays usable.
+#[test]
+fn a_log_is_bounded() {
+    let (_, phone, mut log) = phone_user(1);
+    let body = Body::Unknown { kind: 200, bytes: vec![7; 65_000] };
+    let refused = (1..2000).find_map(|second| {
+        let entry = log.author(&phone, body.clone(), at(second)).expect("signs");
+        log.insert(entry.as_bytes()).err().map(|error| (second, error))
+    });
+    assert_eq!(refused, Some((1030, IdentityError::LogFull)));
+    let read = IdentityLog::from_entries(log.root(), log.entries().map(Entry::as_bytes)).expect("its own entries");
+    assert_eq!((read.device_count(), read.digest()), (1, log.digest()));
 }
 
 /// Promise: what a newer app says is kept, counted and passed on, and disturbs nothing.

@@ -1,13 +1,14 @@
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
-use super::{Laptop, Phone, other_than};
+use super::{Phone, other_than};
 use crate::host::{Host, ManualClock};
 use crate::identity::limits::{INVITATION_CLOCK_ERROR_MS, INVITATION_MS};
 use crate::identity::pairing::admission::{decode, encode};
+use crate::identity::pairing::transcript::{MAC_BYTES, Proof, Transcript};
 use crate::identity::pairing::{Invitation, Inviter, Joiner, refusal};
 use crate::identity::tests::{START_MS, add, phone_user};
-use crate::identity::{DeviceKeys, IdentityError};
+use crate::identity::{DeviceKeys, DevicePublic, IdentityError};
 use crate::oplog::{EpochKey, SpaceId};
 
 /// An invitation like the phone's but for one field, as someone would make up who has seen a part of it.
@@ -131,6 +132,23 @@ fn nothing_is_said_to_the_wrong_peer() {
     assert_eq!(laptop.joiner.start(&laptop.transport()), Err(IdentityError::WrongPeer));
 }
 
+/// A captured start message with altered keys, under a MAC made with a photographed secret.
+fn forged_start(
+    invitation: &Invitation,
+    peer: &[u8; 32],
+    captured: &[u8],
+    alter: impl FnOnce(&mut DevicePublic),
+) -> Vec<u8> {
+    const KEYS: std::ops::Range<usize> = 50..146;
+    let mut statement = captured[..captured.len() - MAC_BYTES].to_vec();
+    let mut keys = DevicePublic::from_bytes(statement[KEYS].try_into().expect("96 bytes"));
+    alter(&mut keys);
+    statement[KEYS].copy_from_slice(&keys.to_bytes());
+    let mut transcript = Transcript::new(invitation, peer);
+    transcript.absorb(&statement);
+    [statement.as_slice(), &transcript.mac(Proof::Start)].concat()
+}
+
 /// Promise: a man in the middle who passes messages on over a connection of his own is noticed, even
 /// if the laptop could be brought to talk to him, and even if he has photographed the code.
 #[test]
@@ -144,11 +162,16 @@ fn a_man_in_the_middle_is_noticed() {
     let passed_on = phone.inviter.receive(&mallory.public().transport, &start);
     assert_eq!(passed_on, Err(IdentityError::WrongSecret));
 
-    // Made anew with the secret, for the laptop's keys: the keys are not those of the connection.
-    let host = Host::simulated(phone.clock.clone(), 67);
-    let mut with_laptops_keys = Laptop::new(host, &phone.inviter.invitation().to_text(), "laptop");
-    let anew = with_laptops_keys.joiner.start(&phone.transport()).expect("dials the real phone");
-    assert!(phone.inviter.receive(&mallory.public().transport, &anew).is_err());
+    // The laptop's keys, under a MAC made anew with the photographed secret for Mallory's connection.
+    let mallory = mallory.public();
+    let invitation = phone.inviter.invitation().clone();
+    let laptops_keys = forged_start(&invitation, &mallory.transport, &start, |_| {});
+    assert_eq!(phone.inviter.receive(&mallory.transport, &laptops_keys), Err(IdentityError::WrongPeer));
+
+    // The laptop's signing key beside Mallory's transport key: the proofs are for other keys.
+    let mixed = forged_start(&invitation, &mallory.transport, &start, |keys| keys.transport = mallory.transport);
+    let no_proof = IdentityError::Signature { what: "a device's proof of its keys" };
+    assert_eq!(phone.inviter.receive(&mallory.transport, &mixed), Err(no_proof));
 
     // The other way: a challenge that the phone made for a session of Mallory's own.
     let mut own = phone.reader(68, "laptop");
