@@ -1,13 +1,17 @@
 //! The handle that an app holds, and what it can do with it.
 
 mod account;
+mod commits;
 mod model_rows;
 mod options;
+mod pairing;
 mod replica;
 mod tx;
 
 pub use account::{DeviceInfo, Registration, User};
+pub use commits::Commits;
 pub use options::DbOptions;
+pub use pairing::Admitted;
 pub use tx::Tx;
 
 use std::fmt;

@@ -24,6 +24,7 @@ mod rows;
 mod secrets;
 mod state;
 mod table;
+mod watch;
 mod write;
 
 pub use entries::{OpData, OpId, OplogEntry};
@@ -37,10 +38,10 @@ pub(crate) use write::WriteTx;
 use registry::Registry;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::watch;
+use tokio::sync::watch as notice;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -59,7 +60,9 @@ pub(crate) struct Store {
     writer: Mutex<Writer>,
     readers: Pool,
     /// Counts the commits seen, of this process and of others.
-    commits: watch::Sender<u64>,
+    commits: notice::Sender<u64>,
+    /// Whether the commits of other processes are announced too.
+    watching: OnceLock<()>,
 }
 
 struct Writer {
@@ -89,8 +92,9 @@ impl Store {
         transaction.commit()?;
         let readers = Pool::new(path);
         let writer = Mutex::new(Writer { conn, state, sealer: Sealer::new() });
-        let (commits, _) = watch::channel(0);
-        let store = Self { path: path.map(Path::to_owned), tables, host, writer, readers, commits };
+        let (commits, _) = notice::channel(0);
+        let store =
+            Self { path: path.map(Path::to_owned), tables, host, writer, readers, commits, watching: OnceLock::new() };
         store.check_incarnation()?;
         Ok(store)
     }
@@ -105,9 +109,14 @@ impl Store {
         self.path.as_deref()
     }
 
-    /// Counts commits: changes when rows may have.
-    pub(crate) fn commits(&self) -> watch::Receiver<u64> {
-        self.commits.subscribe()
+    /// Counts commits, also those of other processes: changes when rows may have.
+    pub(crate) fn commits(self: &Arc<Self>) -> Result<notice::Receiver<u64>> {
+        if let Some(path) = &self.path
+            && self.watching.set(()).is_ok()
+        {
+            watch::start(self, path)?;
+        }
+        Ok(self.commits.subscribe())
     }
 
     /// Runs a local transaction: committed if `work` succeeds, undone if it fails or panics.

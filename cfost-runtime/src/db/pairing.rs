@@ -1,0 +1,74 @@
+//! What a pairing does to the databases on both sides.
+//!
+//! The node does all of this by itself; a transport of the app's own drives an
+//! [`Inviter`](crate::identity::pairing::Inviter) and a [`Joiner`](crate::identity::pairing::Joiner)
+//! with these.
+
+use std::sync::Arc;
+
+use super::Db;
+use crate::error::Result;
+use crate::identity::pairing::{Joined, PairingId};
+use crate::identity::{AddDevice, Body, DeviceKeys, IdentityError, IdentityLog};
+use crate::oplog::{EpochKey, SpaceId};
+use crate::store::Store;
+
+/// What a new device is told once it is let in.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Admitted {
+    /// The user's identity log; the new device is in it.
+    pub log: Arc<IdentityLog>,
+    /// The keys of the epochs of the user's spaces.
+    pub space_keys: Vec<(SpaceId, EpochKey)>,
+}
+
+impl Db {
+    /// Records that a pairing is used up, before the device that used it gets an answer. It is on the
+    /// disk when this returns.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvitationUsed`] if it had been used up before: nobody gets in by it.
+    pub fn consume_pairing(&self, pairing: PairingId) -> Result<()> {
+        consume(&self.store, pairing)
+    }
+
+    /// Makes a device, whose digits the user has confirmed, one of the user's, and gives what it has to
+    /// know. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut).
+    pub fn admit(&self, request: AddDevice) -> Result<Admitted> {
+        admit(&self.store, request)
+    }
+
+    /// This device's secret keys, with which it asks another one for admission.
+    ///
+    /// # Errors
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut).
+    pub fn device_keys(&self) -> Result<DeviceKeys> {
+        self.store.device_keys()
+    }
+
+    /// Makes this database a device of the user that has admitted it. Rows that are in it become that
+    /// user's: they are written anew, and go to the user's other devices.
+    ///
+    /// # Errors
+    /// [`IdentityError::Registered`] if it belongs to a registered user already.
+    pub fn become_device(&self, joined: &Joined) -> Result<()> {
+        if let Some(name) = self.user()?.name {
+            return Err(IdentityError::Registered { name }.into());
+        }
+        let keys = self.store.device_keys()?;
+        self.store.join(&joined.log, &keys, &joined.space_keys)
+    }
+}
+
+pub(super) fn consume(store: &Store, pairing: PairingId) -> Result<()> {
+    if store.consume_pairing(pairing.as_bytes())? { Ok(()) } else { Err(IdentityError::InvitationUsed.into()) }
+}
+
+pub(super) fn admit(store: &Store, request: AddDevice) -> Result<Admitted> {
+    store.author(Body::AddDevice(request))?;
+    Ok(Admitted { log: store.identity()?, space_keys: store.space_keys()? })
+}
