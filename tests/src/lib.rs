@@ -1,1 +1,3 @@
-//! CFOST.
+//! What the stories in `tests/` share.
+
+pub mod fleet;
