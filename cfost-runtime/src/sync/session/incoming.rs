@@ -190,6 +190,7 @@ impl Session {
         self.incoming.tally.ops += ops;
         self.incoming.bytes_futile = 0;
         self.incoming.frames_futile = 0;
+        self.settled = false;
         if let Some(device) = self.peer {
             self.output.events.push(Event::Applied { device, changes, ops });
         }
