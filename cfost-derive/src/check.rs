@@ -11,12 +11,14 @@ use crate::ir::model::{Field, Model, Name, Rule};
 use crate::names::{nearest, problem};
 
 /// Checks the whole model.
-pub(crate) fn model(model: &Model, cx: &mut Ctxt) {
+pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
     name(&model.table, cx);
-    for field in &model.fields {
+    for field in &mut model.fields {
+        let errors = cx.len();
         rules(field, cx);
         conflicts(field, cx);
         default(field, cx);
+        field.unclear |= cx.len() > errors;
     }
     ids(model, cx);
     columns(model, cx);

@@ -7,6 +7,7 @@ use syn::{Data, DeriveInput, Generics};
 
 use crate::attr::options;
 use crate::ctxt::Ctxt;
+use crate::expand::synced::type_checks;
 use crate::ir::krate;
 use crate::ir::model::Model;
 use crate::ir::value::ValueType;
@@ -25,7 +26,10 @@ pub(crate) fn synced(input: &DeriveInput, model: Option<&Model>) -> TokenStream 
         },
     );
     let (generics, arguments, bounds) = parts(&input.generics, name, &quote!(#rt::Send + 'static));
+    let concrete = model.filter(|_| input.generics.params.is_empty());
+    let checks = concrete.map(|model| type_checks(model, &rt));
     quote! {
+        #checks
         #[automatically_derived]
         impl #generics #rt::Synced for #name #arguments #bounds {
             type Id = #id;

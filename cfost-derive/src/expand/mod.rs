@@ -1,6 +1,6 @@
 //! Writes the code.
 
-mod synced;
+pub(crate) mod synced;
 mod value;
 
 use proc_macro2::TokenStream;
@@ -15,8 +15,8 @@ use crate::{check, fallback};
 /// The expansion of `#[derive(Synced)]`: the implementation, or errors and a stub.
 pub(crate) fn synced(input: &DeriveInput) -> TokenStream {
     let mut cx = Ctxt::default();
-    let model = Model::read(input, &mut cx);
-    if let Some(model) = &model {
+    let mut model = Model::read(input, &mut cx);
+    if let Some(model) = &mut model {
         check::model(model, &mut cx);
     }
     match (cx.finish(), &model) {

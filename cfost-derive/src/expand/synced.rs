@@ -82,6 +82,20 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
     }
 }
 
+/// What rustc has to say of the fields that have no error yet, for a model that has one elsewhere.
+pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
+    let clear = model.fields.iter().filter(|field| !field.unclear && field.id.is_none());
+    let checks = clear.filter_map(|field| match (&field.skip, &field.default) {
+        (None, _) => Some(column(field, rt)),
+        (Some(_), None) => {
+            let ty = &field.ty;
+            Some(quote!(<#ty as #rt::Default>::default()))
+        }
+        (Some(_), Some(_)) => None,
+    });
+    quote!(const _: fn() = || { #(let _ = #checks;)* };)
+}
+
 /// The `ColumnSchema` of a stored field. It is here that rustc checks that the field's type fits.
 fn column(field: &Field, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);

@@ -41,7 +41,7 @@ pub(crate) struct Field {
     pub(crate) renamed: Option<Ident>,
     pub(crate) default: Option<Default>,
     pub(crate) rules: Vec<(Ident, Rule)>,
-    /// Whether the field has an option that can't be read, which might have been any.
+    /// Whether the field's options have an error, so that what it was meant to be isn't known.
     pub(crate) unclear: bool,
 }
 
@@ -141,7 +141,6 @@ impl Field {
                 read.set(opt, cx);
             }
         }
-        read.unclear = cx.len() > errors;
         for opt in options(&field.attrs, "crdt", cx) {
             if keys::check(&opt, Place::Rule, cx) {
                 opt.word(cx);
@@ -149,6 +148,7 @@ impl Field {
                 read.rules.push((opt.key, rule));
             }
         }
+        read.unclear = cx.len() > errors;
         read
     }
 
