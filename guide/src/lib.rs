@@ -1,1 +1,20 @@
-//! CFOST.
+//! The guide of CFOST, a chapter a module. Every code block is compiled, and run where it can be.
+//!
+//! The chapters are `guide/chapters/*.md`, to be read in this order:
+//!
+//! 1. [Getting started](getting_started)
+//! 2. [Models and column types](models)
+//! 3. [Writing and reading](writing_and_reading)
+//! 4. [Shipping](shipping)
+
+#[doc = include_str!("../chapters/getting-started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("../chapters/models.md")]
+pub mod models {}
+
+#[doc = include_str!("../chapters/writing-and-reading.md")]
+pub mod writing_and_reading {}
+
+#[doc = include_str!("../chapters/shipping.md")]
+pub mod shipping {}

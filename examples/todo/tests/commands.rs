@@ -1,0 +1,129 @@
+//! The commands as a person types them, mistakes included.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// One device: a folder with a database in it.
+struct Device(TempDir);
+
+struct Said {
+    ok: bool,
+    out: String,
+    err: String,
+}
+
+impl Device {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn run(&self, args: &[&str]) -> Said {
+        self.run_with(args, "")
+    }
+
+    fn run_with(&self, args: &[&str], stdin: &str) -> Said {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_todo"))
+            .args(args)
+            .env("TODO_DB", self.0.path().join("todo.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that doesn't read its input may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { ok: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let said = self.run(args);
+        assert!(said.ok, "{args:?}: {}", said.err);
+        said.out
+    }
+
+    #[track_caller]
+    fn fails(&self, args: &[&str], expected: &str) {
+        let said = self.run(args);
+        assert!(!said.ok, "{args:?} should fail, and said: {}", said.out);
+        assert!(said.err.contains(expected), "{args:?} said\n{}\ninstead of '{expected}'", said.err);
+        assert!(!said.err.contains("panicked"), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_day_with_the_list() {
+    let device = Device::new();
+    assert!(device.ok(&["list"]).contains("Nothing to do"));
+    device.ok(&["add", "Buy", "milk"]);
+    device.ok(&["add", "Buy bread"]);
+    device.ok(&["add", "Sleep"]);
+    device.ok(&["rename", "2", "Bake bread"]);
+    device.ok(&["vote", "#2"]);
+    device.ok(&["vote", "2"]);
+    device.ok(&["vote", "--down", "2"]);
+    device.ok(&["done", "1", "2"]);
+    assert!(device.ok(&["done", "1"]).contains("was done already"));
+    device.ok(&["done", "--undo", "2"]);
+    device.ok(&["rm", "3"]);
+
+    let list = device.ok(&["list"]);
+    let lines: Vec<&str> = list.lines().map(str::trim_end).collect();
+    assert!(lines[1].contains("[x]  Buy milk"), "{list}");
+    assert!(lines[2].contains(" 1  [ ]  Bake bread"), "{list}");
+    assert!(!list.contains("Sleep"), "{list}");
+    assert!(list.contains("1 open, 1 done"), "{list}");
+    assert!(!device.ok(&["list", "--open"]).contains("Buy milk"));
+
+    let id = lines[2].split_whitespace().nth(1).unwrap();
+    assert!(device.ok(&["done", id]).contains("Bake bread"));
+}
+
+#[test]
+fn the_oplog_tells_what_was_changed() {
+    let device = Device::new();
+    device.ok(&["add", "Buy milk"]);
+    device.ok(&["vote", "1"]);
+    device.ok(&["rm", "1"]);
+    let log = device.ok(&["oplog"]);
+    let at = |what: &str| log.find(what).unwrap_or_else(|| panic!("no {what} in\n{log}"));
+    assert!(at("create") < at("update") && at("update") < at("delete"), "{log}");
+    assert_eq!(device.ok(&["oplog", "-n", "1"]).matches("delete").count(), 1);
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    let device = Device::new();
+    device.fails(&["done", "1"], "the list is empty; add one with 'todo add'");
+    device.ok(&["add", "Buy milk"]);
+    device.fails(&["done", "7"], "'todo list' shows it");
+    device.fails(&["rename", "buy milk", "Tea"], "the todo with that title is number 1");
+    device.fails(&["add", "  "], "the title is empty");
+    device.fails(&["add", "two\nlines"], "control character");
+    device.fails(&["rename", "1"], "<TITLE>");
+    device.fails(&["lst"], "similar");
+    device.fails(&["register"], "--name");
+    device.fails(&["register", "--name", "Ada", "--email", "ada@example.org"], "--password-stdin");
+    assert!(device.ok(&["list"]).contains("1 open, 0 done"), "a failed command changes nothing");
+}
+
+#[test]
+fn a_registered_device_locks_and_unlocks() {
+    let device = Device::new();
+    let register = ["register", "--name", "Ada", "--email", "ada@example.org", "--password-stdin"];
+    let login = ["login", "--email", "ada@example.org", "--password-stdin"];
+    let said = device.run_with(&register, "correct horse battery\n");
+    assert!(said.ok, "{}", said.err);
+    assert!(said.out.contains("24"), "the recovery phrase is numbered to its last word: {}", said.out);
+    assert!(!device.run_with(&register, "correct horse battery\n").ok, "a device has one user");
+
+    device.ok(&["logout"]);
+    assert!(!device.run_with(&login, "wrong horse battery\n").ok);
+    let said = device.run_with(&login, "correct horse battery\n");
+    assert!(said.ok, "{}", said.err);
+    device.ok(&["add", "Buy milk"]);
+    assert!(device.ok(&["devices"]).contains("this device"));
+}
