@@ -5,6 +5,7 @@ use std::io;
 use libp2p::Multiaddr;
 
 use crate::identity::IdentityError;
+use crate::sync::ReplicaError;
 
 /// Reaching other devices failed: what, on what, and what to do.
 ///
@@ -54,7 +55,7 @@ pub enum NetError {
     /// What the other device says in the pairing does not hold.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The database failed while a peer was served.
-    #[error("the database failed while syncing: {0}")]
-    Replica(String),
+    /// The database failed while a device was let in.
+    #[error("the database failed while it let a device in: {0}")]
+    Replica(#[source] ReplicaError),
 }

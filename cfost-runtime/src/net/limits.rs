@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::identity::limits::CONFIRMATION_MS_MAX;
+
 /// Inbound connections whose handshake is not finished.
 pub(crate) const PENDING_INBOUND_MAX: usize = 32;
 /// Of those, the ones that come from one IPv4 address or one IPv6 /64 network.
@@ -72,6 +74,17 @@ pub(crate) const EVENTS_MAX: usize = 256;
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// Chunks of [`READ_BYTES`] that wait for a session.
 pub(crate) const READ_CHUNKS_MAX: usize = 16;
+
+/// Time for each of the first two messages of a pairing.
+pub(crate) const PAIRING_FIRST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for the last messages of a pairing, with the database's work in between.
+pub(crate) const PAIRING_LAST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the digits to be typed, and a little more than the inviter gives.
+pub(crate) const PAIRING_CONFIRM_TIMEOUT: Duration = Duration::from_millis(CONFIRMATION_MS_MAX + 30_000);
+/// Connections on which a new device begins, if each is lost before it has digits to show.
+pub(crate) const PAIRING_STARTS_MAX: u32 = 3;
+/// Time that a new device looks for the inviter.
+pub(crate) const PAIRING_DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const _: () = {
     assert!(PENDING_INBOUND_PER_SOURCE_MAX < PENDING_INBOUND_MAX);

@@ -26,7 +26,10 @@
 mod dial;
 mod error;
 mod event;
+mod frame;
 mod gate;
+mod inviting;
+mod joining;
 mod known;
 mod limits;
 mod links;
@@ -41,5 +44,7 @@ mod tests;
 
 pub use error::NetError;
 pub use event::{NodeEvent, PeerConnection, PeerStatus, Transport};
+pub use inviting::{Admission, Admitter, PairingOffer};
+pub use joining::{Joining, join};
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{LocalChanged, Node, NodeConfig};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
@@ -12,12 +11,15 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::NetError;
 use super::event::{NodeEvent, PeerStatus};
+use super::inviting::{self, Admitter, OfferSlot, PairingOffer};
 use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, STOP_TIMEOUT};
 use super::session::{self, Shared};
 use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
 use super::transport;
 use crate::host::Host;
+use crate::identity::IdentityError;
+use crate::identity::pairing::Invitation;
 use crate::sync::Replica;
 
 /// The list of devices is read again at most this often.
@@ -70,6 +72,8 @@ pub struct Node {
     peer: PeerId,
     swarm: SwarmHandle,
     shared: Shared,
+    offers: OfferSlot,
+    host: Host,
     directory: Directory,
     finished: mpsc::Receiver<()>,
 }
@@ -102,20 +106,23 @@ impl Node {
             started: Instant::now(),
             _alive: alive,
         };
+        let offers = OfferSlot::default();
+        let host = config.host;
         let config = SwarmConfig {
             keypair,
             listen: config.listen,
             lan: config.lan,
             opens: Purpose::Sync,
-            served: Served { sync: true, pair: Arc::new(AtomicBool::new(false)) },
-            seed: u64::from_le_bytes(config.host.random()),
+            served: Served { sync: true, pair: Arc::clone(&offers.served) },
+            seed: u64::from_le_bytes(host.random()),
         };
-        let mut swarm = swarm::start(config, Box::new(Sessions(shared.clone())), events).await?;
+        let mut swarm =
+            swarm::start(config, Box::new(Sessions { shared: shared.clone(), offers: offers.clone() }), events).await?;
         // A listener without any interface up is no reason to give up: interfaces come and go.
         let _ = timeout(LISTEN_TIMEOUT, &mut swarm.bound).await;
         let directory = keep_devices(shared.clone(), known, swarm.commands.clone());
         let directory = Directory(tokio::spawn(directory));
-        Ok(Self { peer, swarm, shared, directory, finished })
+        Ok(Self { peer, swarm, shared, offers, host, directory, finished })
     }
 
     /// This device's peer id, made of its transport key.
@@ -149,6 +156,34 @@ impl Node {
     /// app knows that the network has changed.
     pub async fn hurry(&self) -> Result<(), NetError> {
         self.swarm.commands.send(Command::Hurry).await.map_err(|_| NetError::Stopped)
+    }
+
+    /// Invites one new device. Show the invitation, then wait for the device with
+    /// [`PairingOffer::requested`]; `admitter` is the database that will let it in.
+    ///
+    /// # Errors
+    /// [`NetError::PairingBusy`] while another offer is open, [`NetError::Replica`] if this device's
+    /// own identity can't be read.
+    pub async fn invite(&self, admitter: Arc<dyn Admitter>) -> Result<PairingOffer, NetError> {
+        let replica = Arc::clone(&self.shared.replica);
+        let read = tokio::task::spawn_blocking(move || Ok((replica.identity()?, replica.device())));
+        let (log, device) = read.await.map_err(|_| NetError::Stopped)?.map_err(NetError::Replica)?;
+        let device = log.device(device).ok_or(IdentityError::UnknownDevice { device })?;
+        let hints = self.hints();
+        let invitation = Invitation::create(&self.host, log.user_id(), &device.keys, hints);
+        let events = self.shared.events.clone();
+        self.offers.open(self.host.clone(), invitation, admitter, events, self.local_changed())
+    }
+
+    /// The addresses for an invitation, the most promising first: it has room for a few. Those of this
+    /// machine alone are of use only if there are no others.
+    fn hints(&self) -> Vec<String> {
+        let (local, mut reachable): (Vec<_>, Vec<_>) =
+            self.swarm.listening.borrow().iter().cloned().partition(transport::is_loopback);
+        if reachable.is_empty() {
+            reachable = local;
+        }
+        reachable.iter().map(ToString::to_string).collect()
     }
 
     /// Sends what is not sent yet, closes all connections, and returns once nothing of this node uses
@@ -205,13 +240,16 @@ impl LocalChanged {
 }
 
 /// Serves the streams of a node, each in a task of its own.
-struct Sessions(Shared);
+struct Sessions {
+    shared: Shared,
+    offers: OfferSlot,
+}
 
 impl Serve for Sessions {
     fn serve(&self, purpose: Purpose, opened: Opened) {
         match purpose {
-            Purpose::Sync => drop(tokio::spawn(session::run(self.0.clone(), opened))),
-            Purpose::Pair => drop(opened),
+            Purpose::Sync => drop(tokio::spawn(session::run(self.shared.clone(), opened))),
+            Purpose::Pair => drop(tokio::spawn(inviting::serve(self.offers.clone(), opened))),
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::event::NodeEvent;
 use super::limits::{DRAIN_TIMEOUT, READ_BYTES, READ_CHUNKS_MAX, WRITE_STALL_TIMEOUT};
-use super::swarm::{Control, Opened, Report, ReportKind};
+use super::swarm::{Control, Opened, Report, ReportKind, Stop};
 use super::transport;
 use crate::sync::limits::INPUT_BYTES_MAX;
 use crate::sync::{CloseReason, Event, Input, Output, Replica, Session};
@@ -203,7 +203,7 @@ struct Worker {
     chunks: mpsc::Receiver<Vec<u8>>,
     outbox: Outbox,
     changed: watch::Receiver<u64>,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Stop>,
     /// Since when the two sides have something to exchange.
     busy_since: Option<Instant>,
     /// Until when what is on its way may still arrive, once the session is to stop.
@@ -214,14 +214,16 @@ impl Worker {
     /// Drives the session to its end and returns why it ended.
     async fn run(mut self, peer: PeerId) -> String {
         let mut closed = None;
+        let mut last_words = false;
         while closed.is_none() {
             let woken = self.wait().await;
             if let Woken::Stop = woken
-                && self.is_drained()
+                && (self.is_cut_off() || self.is_drained())
             {
                 break;
             }
             let Some(output) = self.step(woken).await else { break };
+            last_words = !output.bytes.is_empty();
             closed = self.give_out(output).await;
         }
         tracing::debug!(%peer, reason = closed.as_deref().unwrap_or("stopped"), "session over");
@@ -229,22 +231,31 @@ impl Worker {
             // Notes when the device was last seen.
             let _ = self.step(Woken::Disconnected).await;
         }
-        let limit = self.draining.map_or(DRAIN_TIMEOUT, |until| until.saturating_duration_since(Instant::now()));
+        let limit = match self.draining {
+            _ if self.is_cut_off() => Duration::ZERO,
+            Some(until) => until.saturating_duration_since(Instant::now()),
+            None => DRAIN_TIMEOUT,
+        };
         self.outbox.finish(limit).await;
+        if last_words {
+            // A QUIC connection that is closed forgets what is on its way: the peer hangs up first.
+            let hung_up = async { while self.chunks.recv().await.is_some() {} };
+            let _ = timeout(DRAIN_TIMEOUT, hung_up).await;
+        }
         closed.unwrap_or_else(|| "the session was stopped".into())
     }
 
-    /// Waits for the next thing to do. What comes from the peer goes first, stopping last.
+    /// Waits for the next thing to do.
     async fn wait(&mut self) -> Woken {
         let Some(session) = &self.session else { return Woken::Stop };
         let wake_ms = session.wakes_at();
         let wake = self.shared.started + Duration::from_millis(wake_ms.min(FAR_MS));
-        let stop_at = self.draining;
-        if stop_at.is_some() && self.is_drained() {
+        if self.is_drained() {
             return Woken::Stop;
         }
         tokio::select! {
             biased;
+            () = stopped(&mut self.stop, self.draining) => Woken::Stop,
             chunk = self.chunks.recv() => match chunk {
                 Some(first) => Woken::Bytes(gather(first, &mut self.chunks)),
                 None => Woken::Disconnected,
@@ -252,14 +263,12 @@ impl Worker {
             Ok(()) = self.changed.changed() => Woken::Changed,
             () = sleep_until(wake) => Woken::Tick,
             () = self.outbox.state.progress.notified() => Woken::Written,
-            () = async {
-                match stop_at {
-                    Some(at) => sleep_until(at).await,
-                    // An error means that the connection is gone, or the node: stop all the same.
-                    None => drop(self.stop.wait_for(|stop| *stop).await),
-                }
-            } => Woken::Stop,
         }
+    }
+
+    /// Whether the connection is closed under the session.
+    fn is_cut_off(&self) -> bool {
+        *self.stop.borrow() == Stop::Now || self.stop.has_changed().is_err()
     }
 
     /// Whether all that this side had to send has arrived, or had its time.
@@ -348,6 +357,17 @@ impl Worker {
         }
         closed
     }
+}
+
+/// Returns when the session is to stop; once it drains, when it has to end.
+async fn stopped(stop: &mut watch::Receiver<Stop>, draining: Option<Instant>) {
+    // An error means that the connection is gone, or the node: stop all the same.
+    let _ = match draining {
+        None => stop.wait_for(|stop| *stop != Stop::No).await.map(drop),
+        Some(until) => tokio::time::timeout_at(until, stop.wait_for(|stop| *stop == Stop::Now))
+            .await
+            .map_or(Ok(()), |now| now.map(drop)),
+    };
 }
 
 /// Sleeping that long is as good as forever, and does not overflow a clock: a year.

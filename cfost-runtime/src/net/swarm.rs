@@ -78,6 +78,8 @@ pub(crate) enum ReportKind {
     Ready(DeviceId),
     /// The peer is alive: the answer to [`Control::prove`].
     Heard,
+    /// A pairing is under way, which has deadlines of its own.
+    Pairing,
     /// The stream is closed.
     Ended(String),
 }
@@ -97,8 +99,27 @@ pub(crate) struct Opened {
 pub(crate) struct Control {
     /// Set: report [`ReportKind::Heard`] as soon as bytes arrive, and clear it.
     pub(crate) prove: Arc<AtomicBool>,
-    /// True, or closed: send what is there and end.
-    pub(crate) stop: watch::Receiver<bool>,
+    /// Whether to go on. A closed channel means [`Stop::Now`].
+    pub(crate) stop: watch::Receiver<Stop>,
+}
+
+/// Whether a session may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It may.
+    No,
+    /// It is to send what is there, and end.
+    Drained,
+    /// Its connection is closed. yamux does not wake whoever still reads from a stream of it.
+    Now,
+}
+
+impl Control {
+    /// Returns once the connection is closed.
+    pub(crate) async fn closed(&mut self) {
+        // An error means that the connection is forgotten: closed as well.
+        let _ = self.stop.wait_for(|stop| *stop == Stop::Now).await;
+    }
 }
 
 /// Who serves the streams. Must not block: it starts a task.
@@ -244,7 +265,7 @@ struct Open {
     sessions: usize,
     reason: Option<String>,
     prove: Arc<AtomicBool>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
 }
 
 struct Task {
@@ -414,7 +435,7 @@ impl Task {
             sessions: 0,
             reason: None,
             prove: Arc::new(AtomicBool::new(false)),
-            stop: watch::Sender::new(false),
+            stop: watch::Sender::new(Stop::No),
         };
         self.open.insert(connection, open);
         self.links.established(peer, link);
@@ -461,7 +482,7 @@ impl Task {
             StreamEvent::Failed { connection, error } => {
                 if let Some(open) = self.open.get_mut(&connection) {
                     open.reason = Some(error);
-                    self.swarm.close_connection(connection);
+                    self.close(connection);
                 }
             }
         }
@@ -474,7 +495,7 @@ impl Task {
         match kind {
             ReportKind::Ready(device) => {
                 let first = open.ready.replace(device).is_none();
-                if !*open.stop.borrow() {
+                if *open.stop.borrow() == Stop::No {
                     open.deadline = None;
                 }
                 let event = NodeEvent::PeerConnected { device, transport: open.link.transport };
@@ -493,11 +514,12 @@ impl Task {
                 self.links.heard(&peer, connection);
                 self.decide(&peer);
             }
+            ReportKind::Pairing => open.deadline = None,
             ReportKind::Ended(reason) => {
                 open.sessions = open.sessions.saturating_sub(1);
                 open.reason.get_or_insert(reason);
                 if open.sessions == 0 {
-                    self.swarm.close_connection(connection);
+                    self.close(connection);
                 }
             }
         }
@@ -541,23 +563,34 @@ impl Task {
         let now = self.now();
         let Some(open) = self.open.get_mut(&connection) else { return };
         if open.sessions == 0 {
-            self.swarm.close_connection(connection);
-        } else if !open.stop.send_replace(true) {
+            self.close(connection);
+        } else if *open.stop.borrow() == Stop::No {
+            open.stop.send_replace(Stop::Drained);
             open.deadline = Some(now + DRAIN_TIMEOUT);
         }
     }
 
+    /// Closes a connection, whatever its sessions are doing.
+    fn close(&mut self, connection: ConnectionId) {
+        if let Some(open) = self.open.get(&connection) {
+            open.stop.send_replace(Stop::Now);
+        }
+        self.swarm.close_connection(connection);
+    }
+
     fn close_overdue(&mut self) {
         let now = self.now();
+        let mut overdue = Vec::new();
         for (connection, open) in &mut self.open {
             if open.deadline.is_some_and(|deadline| deadline <= now) {
                 open.deadline = None;
                 if open.ready.is_none() {
                     open.reason.get_or_insert_with(|| "it did not prove who it is in time".into());
                 }
-                self.swarm.close_connection(*connection);
+                overdue.push(*connection);
             }
         }
+        overdue.into_iter().for_each(|connection| self.close(connection));
     }
 
     fn dial_due(&mut self) {

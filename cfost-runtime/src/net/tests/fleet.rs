@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::host::{Host, ManualClock};
-use crate::identity::{AddDevice, Body, DeviceKeys, IdentityLog, Inserted, RecoveryPhrase, RootKey};
-use crate::net::{Node, NodeConfig, NodeEvent};
+use crate::identity::pairing::{Joined, PairingId};
+use crate::identity::{AddDevice, Body, DeviceKeys, DevicePublic, IdentityLog, Inserted, RecoveryPhrase, RootKey};
+use crate::net::{Admission, Admitter, Node, NodeConfig, NodeEvent};
 use crate::oplog::{
     Chain, ChangeFlags, ChangeId, DeviceId, EpochKey, Frontier, Head, LogId, Run, Sealer, SpaceId, sign_change,
 };
@@ -32,15 +33,36 @@ struct Log {
 /// A database without ops: it chains, signs, serves and verifies changes, and looks into none.
 pub(super) struct MemoryReplica {
     pub(super) keys: DeviceKeys,
-    host: Host,
+    pub(super) host: Host,
     space: SpaceId,
     own: LogId,
     epoch: EpochKey,
     identity: Mutex<Arc<IdentityLog>>,
     logs: Mutex<BTreeMap<LogId, Log>>,
+    /// Pairings that are used up.
+    consumed: Mutex<Vec<PairingId>>,
 }
 
 impl MemoryReplica {
+    /// The database of a device that has just joined.
+    pub(super) fn joined(keys: DeviceKeys, host: &Host, joined: Joined) -> Arc<Self> {
+        let (space, epoch) = joined.space_keys.into_iter().next().unwrap();
+        Arc::new(Self::new(keys, host, space, epoch, Arc::new(joined.log)))
+    }
+
+    fn new(keys: DeviceKeys, host: &Host, space: SpaceId, epoch: EpochKey, log: Arc<IdentityLog>) -> Self {
+        Self {
+            keys,
+            space,
+            own: LogId::from_bytes(host.random()),
+            epoch,
+            identity: Mutex::new(log),
+            logs: Mutex::default(),
+            consumed: Mutex::default(),
+            host: host.clone(),
+        }
+    }
+
     fn logs(&self) -> MutexGuard<'_, BTreeMap<LogId, Log>> {
         self.logs.lock().unwrap()
     }
@@ -62,6 +84,16 @@ impl MemoryReplica {
             let sealed = sealer.seal(&mut log.chain, flags, &self.epoch, &nonce, &[], &[&payload]).unwrap();
             log.changes.push(sealed);
         }
+    }
+
+    /// How many devices its user has.
+    pub(super) fn devices(&self) -> usize {
+        self.identity.lock().unwrap().device_count()
+    }
+
+    /// Its public keys.
+    pub(super) fn identity_of_self(&self) -> DevicePublic {
+        self.keys.public()
     }
 
     /// How many changes of all logs it holds.
@@ -202,6 +234,27 @@ impl Replica for MemoryReplica {
     }
 }
 
+impl Admitter for MemoryReplica {
+    fn consume(&self, pairing: PairingId) -> Result<(), ReplicaError> {
+        let mut consumed = self.consumed.lock().unwrap();
+        if consumed.contains(&pairing) {
+            return Err(ReplicaError::new("used up"));
+        }
+        consumed.push(pairing);
+        Ok(())
+    }
+
+    fn admit(&self, request: AddDevice) -> Result<Admission, ReplicaError> {
+        let mut held = self.identity.lock().unwrap();
+        let mut log = (**held).clone();
+        let entry = log.author(&self.keys, Body::AddDevice(request), Timestamp::from_ms(2)).unwrap();
+        log.insert(entry.as_bytes()).unwrap();
+        *held = Arc::new(log);
+        let epoch = EpochKey::new(1, Zeroizing::new(*self.epoch.secret()));
+        Ok(Admission { log: Arc::clone(&held), space_keys: vec![(self.space, epoch)] })
+    }
+}
+
 /// `count` devices of one user who all know each other, made from `seed`.
 pub(super) fn fleet(seed: u64, count: usize) -> Vec<Arc<MemoryReplica>> {
     println!("seed {seed}");
@@ -218,19 +271,8 @@ pub(super) fn fleet(seed: u64, count: usize) -> Vec<Arc<MemoryReplica>> {
     let log = Arc::new(log);
     let secret: [u8; 32] = host.random();
     let space = SpaceId::home_of(log.user_id());
-    keys.into_iter()
-        .map(|keys| {
-            Arc::new(MemoryReplica {
-                keys,
-                space,
-                own: LogId::from_bytes(host.random()),
-                epoch: EpochKey::new(1, Zeroizing::new(secret)),
-                identity: Mutex::new(Arc::clone(&log)),
-                logs: Mutex::default(),
-                host: host.clone(),
-            })
-        })
-        .collect()
+    let epoch = || EpochKey::new(1, Zeroizing::new(secret));
+    keys.into_iter().map(|keys| Arc::new(MemoryReplica::new(keys, &host, space, epoch(), Arc::clone(&log)))).collect()
 }
 
 /// A node of this device on loopback that knows these addresses.

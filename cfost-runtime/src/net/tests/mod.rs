@@ -4,4 +4,7 @@
 #![allow(clippy::print_stdout)] // Seeds and figures are for whoever reads a failure.
 
 mod fleet;
+mod hostile;
+mod lan;
 mod meeting;
+mod pairing;

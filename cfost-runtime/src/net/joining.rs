@@ -1,0 +1,198 @@
+//! The new device's side of a pairing: it dials the device that made the invitation, shows six digits,
+//! and is let in.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use libp2p::Multiaddr;
+use libp2p::swarm::Stream;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::limits::{
+    EVENTS_MAX, PAIRING_CONFIRM_TIMEOUT, PAIRING_DIAL_TIMEOUT, PAIRING_FIRST_TIMEOUT, PAIRING_LAST_TIMEOUT,
+    PAIRING_STARTS_MAX,
+};
+use super::node::NodeConfig;
+use super::streams::{Purpose, Served};
+use super::swarm::{self, Command, Device, Opened, Report, ReportKind, Serve, SwarmConfig, SwarmHandle};
+use super::{NetError, frame, transport};
+use crate::identity::limits::PAIRING_MESSAGE_BYTES_MAX;
+use crate::identity::pairing::{Digits, Invitation, Joined, Joiner, JoinerEvent};
+use crate::identity::{DeviceKeys, IdentityError};
+
+/// Follows an invitation as a new device that calls itself `name`: dials the inviter, by the addresses in
+/// the invitation, those in `config` and, with [`NodeConfig::lan`], wherever it is found on the LAN.
+/// Returns once the digits can be shown. Does not listen.
+///
+/// # Errors
+/// [`NetError::InviterUnreachable`] after a minute, [`NetError::Identity`] with
+/// [`IdentityError::PairingRefused`] if the invitation is used up, expired or withdrawn,
+/// [`IdentityError::InvitationExpired`], [`IdentityError::Text`] for a name that can't be accepted, and
+/// what [`Node::start`](super::Node::start) fails with.
+pub async fn join(
+    config: NodeConfig,
+    invitation: Invitation,
+    keys: &DeviceKeys,
+    name: &str,
+) -> Result<Joining, NetError> {
+    tokio::runtime::Handle::try_current().map_err(|_| NetError::NoRuntime)?;
+    let mut joiner = Joiner::new(config.host.clone(), invitation, keys.clone(), name)?;
+    let inviter = inviter(joiner.invitation(), &config.addresses)?;
+    let (opened_sender, mut opened) = mpsc::channel(1);
+    let swarm = SwarmConfig {
+        keypair: transport::keypair(&keys.transport_secret())?,
+        listen: Vec::new(),
+        lan: config.lan,
+        opens: Purpose::Pair,
+        served: Served { sync: false, pair: Arc::new(AtomicBool::new(false)) },
+        seed: u64::from_le_bytes(config.host.random()),
+    };
+    let (events, _) = broadcast::channel(EVENTS_MAX);
+    let swarm = swarm::start(swarm, Box::new(Guests(opened_sender)), events).await?;
+    swarm.commands.send(Command::Devices(vec![inviter])).await.map_err(|_| NetError::Stopped)?;
+    let deadline = Instant::now() + PAIRING_DIAL_TIMEOUT;
+    for _ in 0..PAIRING_STARTS_MAX {
+        let next = timeout_at(deadline, opened.recv()).await.map_err(|_| NetError::InviterUnreachable)?;
+        let opened = next.ok_or(NetError::Stopped)?;
+        if let Some((digits, line)) = start(&mut joiner, opened).await? {
+            return Ok(Joining { joiner, digits, line, _swarm: swarm });
+        }
+        // The connection was lost before the digits: the swarm dials again.
+    }
+    // It is there, and hangs up: the pairing protocol is served only while an invitation is shown.
+    Err(IdentityError::PairingRefused.into())
+}
+
+/// Whom to dial, and where.
+fn inviter(invitation: &Invitation, known: &[Multiaddr]) -> Result<Device, NetError> {
+    let peer = transport::peer_id(invitation.inviter_transport()).ok_or(NetError::TransportKey)?;
+    let hints = invitation.hints().iter().filter_map(|hint| hint.parse::<Multiaddr>().ok());
+    let addresses = hints.chain(known.iter().cloned()).filter_map(|address| {
+        // An address of somebody else leads nowhere; one without a name may be right.
+        let (address, named) = transport::split_peer(address);
+        (named.is_none_or(|named| named == peer) && transport::dialable(&address)).then_some(address)
+    });
+    Ok(Device { id: None, peer, addresses: addresses.collect() })
+}
+
+/// Begins on a fresh connection. `None` if it was lost.
+async fn start(joiner: &mut Joiner, opened: Opened) -> Result<Option<(Digits, Line)>, NetError> {
+    let mut line = Line::new(opened).await?;
+    let first = joiner.start(&line.peer)?;
+    let challenge = timeout(PAIRING_FIRST_TIMEOUT, async {
+        frame::write(&mut line.stream, &[first]).await?;
+        frame::read(&mut line.stream, PAIRING_MESSAGE_BYTES_MAX).await
+    });
+    let Ok(Ok(challenge)) = challenge.await else {
+        line.end("the inviter was lost").await;
+        return Ok(None);
+    };
+    match joiner.receive(&challenge)? {
+        JoinerEvent::ShowDigits(digits) => Ok(Some((digits, line))),
+        JoinerEvent::Waiting | JoinerEvent::Joined(_) => {
+            Err(NetError::PairingInterrupted("the inviter skipped the digits"))
+        }
+    }
+}
+
+/// Hands the streams to the task that joins.
+struct Guests(mpsc::Sender<Opened>);
+
+impl Serve for Guests {
+    fn serve(&self, _: Purpose, opened: Opened) {
+        // One connection at a time: what is dropped here is dialled again.
+        let _ = self.0.try_send(opened);
+    }
+}
+
+/// The stream to the inviter.
+struct Line {
+    peer: [u8; 32],
+    stream: Stream,
+    connection: libp2p::swarm::ConnectionId,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Line {
+    async fn new(opened: Opened) -> Result<Self, NetError> {
+        let peer = transport::transport_key(&opened.peer).ok_or(NetError::TransportKey)?;
+        let line = Self { peer, stream: opened.stream.stream, connection: opened.link.id, reports: opened.reports };
+        line.report(ReportKind::Pairing).await;
+        Ok(line)
+    }
+
+    async fn report(&self, kind: ReportKind) {
+        // The swarm's task is gone only when this whole attempt is.
+        let _ = self.reports.send(Report { connection: self.connection, kind }).await;
+    }
+
+    async fn end(self, reason: &str) {
+        self.report(ReportKind::Ended(reason.into())).await;
+    }
+}
+
+/// A pairing that waits for the user to type this device's digits into the inviting one. Dropping it
+/// ends the pairing.
+pub struct Joining {
+    joiner: Joiner,
+    digits: Digits,
+    line: Line,
+    _swarm: SwarmHandle,
+}
+
+impl Joining {
+    /// The six digits to show.
+    pub fn digits(&self) -> Digits {
+        self.digits
+    }
+
+    /// Waits until the user has confirmed the digits, and returns all that this device has to store.
+    /// Store it durably, then call [`Joining::stored`].
+    ///
+    /// # Errors
+    /// [`IdentityError::PairingRefused`] if the user typed other digits or cancelled,
+    /// [`NetError::PairingInterrupted`] if the inviter is lost or took more than five minutes, and
+    /// [`NetError::Identity`] if what it sent does not hold: then nothing may be stored.
+    pub async fn admitted(&mut self) -> Result<Box<Joined>, NetError> {
+        let deadline = Instant::now() + PAIRING_CONFIRM_TIMEOUT;
+        loop {
+            let message = timeout_at(deadline, frame::read(&mut self.line.stream, PAIRING_MESSAGE_BYTES_MAX));
+            let message = match message.await {
+                Ok(Ok(message)) => message,
+                Ok(Err(_)) => return Err(NetError::PairingInterrupted("the inviting device was lost")),
+                Err(_) => return Err(NetError::PairingInterrupted("the digits were not confirmed in time")),
+            };
+            match self.joiner.receive(&message)? {
+                JoinerEvent::Joined(joined) => return Ok(joined),
+                JoinerEvent::Waiting => {}
+                JoinerEvent::ShowDigits(_) => return Err(IdentityError::OutOfTurn.into()),
+            }
+        }
+    }
+
+    /// Tells the inviter that everything is stored, and ends.
+    ///
+    /// # Errors
+    /// [`NetError::PairingInterrupted`] if that can't be told. This device belongs to the user all the same.
+    pub async fn stored(mut self) -> Result<(), NetError> {
+        let done = self.joiner.done()?;
+        let told = timeout(PAIRING_LAST_TIMEOUT, async {
+            frame::write(&mut self.line.stream, &[done]).await?;
+            // The inviter hangs up once it has read it: until then it may not have arrived.
+            let _ = frame::read(&mut self.line.stream, PAIRING_MESSAGE_BYTES_MAX).await;
+            Ok::<_, std::io::Error>(())
+        });
+        match told.await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(NetError::PairingInterrupted("the inviting device was lost after the pairing")),
+        }
+    }
+}
+
+impl fmt::Debug for Joining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joining").finish_non_exhaustive()
+    }
+}
