@@ -5,7 +5,8 @@
 //! 1. [Getting started](getting_started)
 //! 2. [Models and column types](models)
 //! 3. [Writing and reading](writing_and_reading)
-//! 4. [Shipping](shipping)
+//! 4. [Errors and recovery](errors_and_recovery)
+//! 5. [Shipping](shipping)
 
 #[doc = include_str!("../chapters/getting-started.md")]
 pub mod getting_started {}
@@ -15,6 +16,9 @@ pub mod models {}
 
 #[doc = include_str!("../chapters/writing-and-reading.md")]
 pub mod writing_and_reading {}
+
+#[doc = include_str!("../chapters/errors-and-recovery.md")]
+pub mod errors_and_recovery {}
 
 #[doc = include_str!("../chapters/shipping.md")]
 pub mod shipping {}
