@@ -102,7 +102,8 @@ pub struct Synced {
 pub fn sync(dialer: &Db, listener: &Db) -> Result<Synced> {
     let mut pipe = Pipe::connect(dialer.replica()?, listener.replica()?, START_MS).map_err(cfost::Error::abort)?;
     pipe.run();
-    let mut synced = Synced { bytes: pipe.bytes_sent(End::Dialer) + pipe.bytes_sent(End::Listener), ..Synced::default() };
+    let mut synced =
+        Synced { bytes: pipe.bytes_sent(End::Dialer) + pipe.bytes_sent(End::Listener), ..Synced::default() };
     for end in End::BOTH {
         for event in pipe.take_events(end) {
             match event {

@@ -3,6 +3,30 @@
 //! There is no server to ask whether a password is right. The password unlocks what lies on the
 //! device's own disk, and the work of Argon2id (RFC 9106) is what stands between a thief of that disk
 //! and every password worth trying. `docs/security.md` has the format as a table.
+//!
+//! ```
+//! use cfost_runtime::host::Host;
+//! use cfost_runtime::identity::{DeviceKeys, LoginAttempts, PasswordCost, Vault};
+//!
+//! # fn main() -> cfost_runtime::identity::Result<()> {
+//! let host = Host::system();
+//! let keys = DeviceKeys::generate(&host);
+//!
+//! // Registering: lock a new master key, and wrap the device's secrets with it.
+//! let (vault, master) = Vault::create(&host, PasswordCost::default(), "ana@example.org", "correct horse")?;
+//! let wrapped = master.wrap(&host, "device keys", keys.to_secret_bytes().as_ref());
+//! let stored = vault.to_bytes();
+//!
+//! // Logging in: count the attempt, store the count, unlock, forget the count.
+//! let mut attempts = LoginAttempts::default();
+//! attempts.begin(host.now_ms())?;
+//! let master = Vault::from_bytes(&stored)?.unlock("ana@example.org", "correct horse")?;
+//! attempts.succeed();
+//! let unwrapped = DeviceKeys::from_secret_bytes(&master.unwrap("device keys", &wrapped)?)?;
+//! assert_eq!(unwrapped.id(), keys.id());
+//! # Ok(())
+//! # }
+//! ```
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use subtle::ConstantTimeEq;

@@ -21,6 +21,58 @@
 //!
 //! A peer that is refused learns one byte, the same for every reason. Whoever drives a machine answers
 //! each of its errors with [`refusal`] and closes the connection.
+//!
+//! Both sides in one place, where an app has a connection between them:
+//!
+//! ```
+//! use cfost_runtime::clock::Timestamp;
+//! use cfost_runtime::host::Host;
+//! use cfost_runtime::identity::pairing::{Invitation, Inviter, InviterEvent, Joiner, JoinerEvent};
+//! use cfost_runtime::identity::{Body, DeviceKeys, IdentityLog, RecoveryPhrase, RootKey};
+//!
+//! # fn main() -> cfost_runtime::identity::Result<()> {
+//! let host = Host::system();
+//! let now = || Timestamp::from_ms(host.now_ms());
+//!
+//! // The phone has a user: its phrase is written on paper, its root key certified the phone.
+//! let root = RootKey::from_phrase(&RecoveryPhrase::generate(&host));
+//! let phone = DeviceKeys::generate(&host);
+//! let mut log = IdentityLog::found(&root, &phone, "Ana's phone", now())?;
+//! drop(root);
+//!
+//! // It shows an invitation, which the laptop reads.
+//! let hints = ["/ip4/192.168.1.20/tcp/4001".to_owned()];
+//! let invitation = Invitation::create(&host, log.user_id(), &phone.public(), hints);
+//! println!("{}\n{}", invitation.qr_terminal(), invitation.to_text());
+//! let text = invitation.to_text();
+//! let mut inviter = Inviter::new(host.clone(), invitation);
+//!
+//! let laptop = DeviceKeys::generate(&host);
+//! let mut joiner = Joiner::new(host.clone(), Invitation::from_text(&text)?, laptop.clone(), "Ana's laptop")?;
+//!
+//! // The laptop dials. Each side knows the other's transport key from the connection.
+//! let (phone_peer, laptop_peer) = (phone.public().transport, laptop.public().transport);
+//! let start = joiner.start(&phone_peer)?;
+//! let InviterEvent::Consume(_pairing) = inviter.receive(&laptop_peer, &start)? else { unreachable!() };
+//! // Here the phone records the pairing as used up, durably.
+//! let challenge = inviter.consumed()?;
+//! let JoinerEvent::ShowDigits(digits) = joiner.receive(&challenge)? else { unreachable!() };
+//!
+//! // The user reads the digits on the laptop and types them into the phone, which adds the laptop,
+//! // stores the entry, and lets it in.
+//! let request = inviter.confirm(&digits.to_string())?;
+//! let entry = log.author(&phone, Body::AddDevice(request), now())?;
+//! log.insert(entry.as_bytes())?;
+//! for message in inviter.admit(&log, &[])? {
+//!     if let JoinerEvent::Joined(joined) = joiner.receive(&message)? {
+//!         // Here the laptop stores the log and the keys.
+//!         assert_eq!(joined.log.device_count(), 2);
+//!     }
+//! }
+//! assert_eq!(inviter.receive(&laptop_peer, &joiner.done()?)?, InviterEvent::Joined(laptop.id()));
+//! # Ok(())
+//! # }
+//! ```
 
 mod admission;
 mod code;

@@ -97,6 +97,15 @@ impl Laptop {
     }
 }
 
+/// Promise: both machines can be driven by a task that moves between threads.
+#[test]
+fn the_machines_can_be_sent_to_another_thread() {
+    fn can_be_sent<T: Send + Sync>() {}
+    can_be_sent::<Inviter>();
+    can_be_sent::<Joiner>();
+    can_be_sent::<IdentityLog>();
+}
+
 /// Six digits that are not `digits`.
 fn other_than(digits: Digits) -> String {
     let shown = digits.to_string();
