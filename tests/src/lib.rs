@@ -1,3 +1,4 @@
 //! What the stories in `tests/` share.
 
 pub mod fleet;
+pub mod fuzz;

@@ -1,0 +1,130 @@
+//! Targets for the decoders of pairing: the invitation, and what either side hears from the other.
+
+use std::sync::LazyLock;
+
+use cfost_runtime::clock::Timestamp;
+use cfost_runtime::host::{Host, ManualClock};
+use cfost_runtime::identity::pairing::{Invitation, Inviter, InviterEvent, Joiner, JoinerEvent};
+use cfost_runtime::identity::{Body, DeviceKeys, IdentityLog};
+use cfost_runtime::oplog::{EpochKey, SpaceId};
+use zeroize::Zeroizing;
+
+use super::identity::{NOW_MS, USER};
+
+/// A pairing that went well: the phone invites a tablet. The same seeds give the same bytes again.
+struct Pairing {
+    invitation: String,
+    start: Vec<u8>,
+    challenge: Vec<u8>,
+    admission: Vec<Vec<u8>>,
+    done: Vec<u8>,
+}
+
+static PAIRING: LazyLock<Pairing> = LazyLock::new(|| {
+    let (mut inviter, mut joiner) = (inviter(), joiner());
+    let tablet = tablet().public().transport;
+    let start = joiner.start(&USER.phone.public().transport).expect("the phone is who it dials");
+    let event = inviter.receive(&tablet, &start).expect("a seed is valid");
+    assert_eq!(event, InviterEvent::Consume(invitation().pairing()));
+    let challenge = inviter.consumed().expect("the pairing is recorded");
+    let Ok(JoinerEvent::ShowDigits(digits)) = joiner.receive(&challenge) else { panic!("a seed is valid") };
+    let request = inviter.confirm(&digits.to_string()).expect("the digits are right");
+    let mut log = USER.log.clone();
+    let entry = log.author(&USER.phone, Body::AddDevice(request), Timestamp::from_ms(NOW_MS)).expect("it may");
+    log.insert(entry.as_bytes()).expect("a seed is valid");
+    let admission = admit(&mut inviter, &log);
+    for message in &admission {
+        joiner.receive(message).expect("a seed is valid");
+    }
+    let done = joiner.done().expect("all of the admission arrived");
+    Pairing { invitation: invitation().to_text(), start, challenge, admission, done }
+});
+
+fn admit(inviter: &mut Inviter, log: &IdentityLog) -> Vec<Vec<u8>> {
+    let key = EpochKey::new(1, Zeroizing::new([4; 32]));
+    inviter.admit(log, &[(SpaceId::home_of(log.user_id()), &key)]).expect("the device is in the log")
+}
+
+fn host(seed: u64) -> Host {
+    Host::simulated(ManualClock::at(NOW_MS), seed)
+}
+
+fn tablet() -> DeviceKeys {
+    DeviceKeys::generate(&host(10))
+}
+
+fn invitation() -> Invitation {
+    let hints = ["/ip4/192.0.2.1/tcp/4001".to_owned()];
+    Invitation::create(&host(11), USER.log.user_id(), &USER.phone.public(), hints)
+}
+
+fn inviter() -> Inviter {
+    Inviter::new(host(12), invitation())
+}
+
+fn joiner() -> Joiner {
+    Joiner::new(host(13), invitation(), tablet(), "tablet").expect("it has not expired")
+}
+
+/// An invitation that is accepted means the same in its own spelling.
+pub(super) fn invitation_text(bytes: &[u8]) -> bool {
+    let Some(invitation) = std::str::from_utf8(bytes).ok().and_then(|text| Invitation::from_text(text).ok()) else {
+        return false;
+    };
+    let text = invitation.to_text();
+    assert_eq!(Invitation::from_text(&text).expect("its own text is an invitation").to_text(), text);
+    true
+}
+
+pub(super) fn invitation_text_seeds() -> Vec<Vec<u8>> {
+    let text = PAIRING.invitation.clone();
+    vec![text.to_lowercase().into_bytes(), text.into_bytes()]
+}
+
+/// The inviter goes on with nobody but the device that it heard first: the first byte says whether the
+/// others are a start, or what follows one.
+pub(super) fn inviter_hears(bytes: &[u8]) -> bool {
+    let Some((&stage, message)) = bytes.split_first() else { return false };
+    let peer = tablet().public().transport;
+    let mut inviter = inviter();
+    if stage % 2 == 0 {
+        let good = inviter.receive(&peer, message).is_ok();
+        assert!(!good || message == PAIRING.start, "someone who doesn't know the secret was heard");
+        return good;
+    }
+    inviter.receive(&peer, &PAIRING.start).expect("a seed is valid");
+    inviter.consumed().expect("the pairing is recorded");
+    // Too early: nobody has typed the digits.
+    assert!(inviter.receive(&peer, message).is_err());
+    assert!(inviter.is_closed());
+    message == PAIRING.done
+}
+
+pub(super) fn inviter_hears_seeds() -> Vec<Vec<u8>> {
+    vec![staged(0, &PAIRING.start), staged(1, &PAIRING.done)]
+}
+
+/// The joiner believes nobody but the device that invited it: the first byte says whether the others are
+/// a challenge, or an admission.
+pub(super) fn joiner_hears(bytes: &[u8]) -> bool {
+    let Some((&stage, message)) = bytes.split_first() else { return false };
+    let mut joiner = joiner();
+    joiner.start(&USER.phone.public().transport).expect("the phone is who it dials");
+    let expected = if stage % 2 == 0 {
+        &PAIRING.challenge
+    } else {
+        joiner.receive(&PAIRING.challenge).expect("a seed is valid");
+        &PAIRING.admission[0]
+    };
+    let good = joiner.receive(message).is_ok();
+    assert!(!good || message == expected, "someone else than the inviter was believed");
+    good
+}
+
+pub(super) fn joiner_hears_seeds() -> Vec<Vec<u8>> {
+    vec![staged(0, &PAIRING.challenge), staged(1, &PAIRING.admission[0])]
+}
+
+fn staged(stage: u8, message: &[u8]) -> Vec<u8> {
+    [&[stage], message].concat()
+}

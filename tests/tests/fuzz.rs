@@ -1,0 +1,41 @@
+//! Every decoder survives mutations of valid bytes, as many as a run of the tests has time for.
+//! `tests/fuzz` goes on from there, with instrumentation and without an end.
+
+use std::panic;
+
+use cfost_tests::fuzz::{Mutator, Random, TARGETS};
+
+/// Other mutations: `CFOST_FUZZ_SEED=<number> cargo test -p cfost-tests --test fuzz`.
+const SEED: u64 = 20_260_701;
+/// More of them: `CFOST_FUZZ_CASES=<number>`.
+const CASES: u64 = 1_500;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
+}
+
+#[test]
+fn valid_bytes_are_good_and_nothing_is_not() {
+    for target in TARGETS {
+        for (index, bytes) in (target.seeds)().iter().enumerate() {
+            assert!((target.run)(bytes), "seed {index} of {}", target.name);
+        }
+        assert!(!(target.run)(&[]), "{}", target.name);
+    }
+}
+
+#[test]
+fn mutated_bytes_break_no_promise() {
+    let (seed, cases) = (setting("CFOST_FUZZ_SEED", SEED), setting("CFOST_FUZZ_CASES", CASES));
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        let mut mutator = Mutator::new(&seeds, Random::new(seed));
+        for case in 0..cases {
+            let bytes = mutator.next_bytes();
+            if panic::catch_unwind(|| (target.run)(&bytes)).is_err() {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                panic!("target {}, seed {seed}, case {case} breaks on {hex}", target.name);
+            }
+        }
+    }
+}
