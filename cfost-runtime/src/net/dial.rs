@@ -11,7 +11,8 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 
 use super::limits::{
-    ADDRESSES_PER_DIAL_MAX, ADDRESSES_PER_SOURCE_MAX, BACKOFF_MAX, BACKOFF_MIN, DEVICES_MAX, SESSION_SETTLED,
+    ADDRESSES_PER_DIAL_MAX, ADDRESSES_PER_SOURCE_MAX, BACKOFF_MAX, BACKOFF_MIN, DEVICES_MAX, LAN_REDIAL_MIN,
+    SESSION_SETTLED,
 };
 
 /// The pause before attempt number `failures + 1`: between half of the step and the whole step,
@@ -43,6 +44,8 @@ struct Target {
     on_lan: Vec<Multiaddr>,
     failures: u32,
     not_before: Duration,
+    /// When it was dialled last.
+    dialled: Option<Duration>,
     state: State,
 }
 
@@ -98,6 +101,7 @@ impl Dialler {
                 on_lan: Vec::new(),
                 failures: 0,
                 not_before: now,
+                dialled: None,
                 state: State::Away,
             });
             for address in addresses {
@@ -110,11 +114,14 @@ impl Dialler {
         gone.into_keys().collect()
     }
 
-    /// `peer` showed up on the LAN. Strangers are ignored; returns whether it is on the list.
+    /// `peer` showed up on the LAN. Strangers are ignored; returns whether it is on the list. Anybody on
+    /// the LAN can announce any peer under any address, so this makes for one dial a second at most.
     pub(crate) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Duration) -> bool {
         let Some(target) = self.targets.get_mut(peer) else { return false };
-        keep(&mut target.on_lan, address);
-        target.hurry(now);
+        if keep(&mut target.on_lan, address) {
+            let earliest = target.dialled.map_or(now, |dialled| dialled + LAN_REDIAL_MIN);
+            target.hurry(now.max(earliest));
+        }
         true
     }
 
@@ -150,6 +157,7 @@ impl Dialler {
             .filter(|(_, target)| target.waits() && target.not_before <= now)
             .min_by_key(|(_, target)| target.not_before)?;
         target.state = State::Dialling;
+        target.dialled = Some(now);
         Some(Dial { peer: *peer, addresses: target.addresses() })
     }
 
@@ -302,9 +310,12 @@ mod tests {
         assert!(dialler.due(now).is_some());
         dialler.failed(&peer, now);
         assert!(dialler.next_due().unwrap() <= now + 2 * BACKOFF_MIN, "the count starts again");
-        assert!(dialler.found(&peer, address(9), now));
-        let dial = dialler.due(now).unwrap();
-        assert_eq!(dial.addresses, [address(9), address(1)], "the LAN comes first");
+        for port in 9..200 {
+            assert!(dialler.found(&peer, address(port), now));
+        }
+        assert_eq!(dialler.due(now), None, "announcements make for one dial a second at most");
+        let dial = dialler.due(now + LAN_REDIAL_MIN).unwrap();
+        assert_eq!(dial.addresses[0], address(9), "the LAN comes first");
     }
 
     #[test]

@@ -269,13 +269,13 @@ pub(crate) async fn serve(slot: OfferSlot, mut opened: Opened) {
             let (read, write) = opened.stream.stream.split();
             let guest = Guest { offer: Arc::clone(&offer), peer, read, write };
             tokio::select! {
-                reason = guest.serve(&opened.reports, opened.link.id) => reason,
+                reason = guest.serve(&opened.reports, opened.connection) => reason,
                 () = opened.control.closed() => offer.cut_off(&peer).into(),
             }
         }
         _ => "no invitation is open".into(),
     };
-    let _ = opened.reports.send(Report { connection: opened.link.id, kind: ReportKind::Ended(reason) }).await;
+    let _ = opened.reports.send(Report { connection: opened.connection, kind: ReportKind::Ended(reason) }).await;
 }
 
 /// A connection of somebody who wants to pair.

@@ -118,7 +118,7 @@ struct Line {
 impl Line {
     async fn new(opened: Opened) -> Result<Self, NetError> {
         let peer = transport::transport_key(&opened.peer).ok_or(NetError::TransportKey)?;
-        let line = Self { peer, stream: opened.stream.stream, connection: opened.link.id, reports: opened.reports };
+        let line = Self { peer, stream: opened.stream.stream, connection: opened.connection, reports: opened.reports };
         line.report(ReportKind::Pairing).await;
         Ok(line)
     }

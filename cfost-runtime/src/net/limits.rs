@@ -55,6 +55,8 @@ pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest pause before a device is dialled again.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The shortest pause between two dials of a device that announcements on the LAN bring about.
+pub(crate) const LAN_REDIAL_MIN: Duration = Duration::from_secs(1);
 /// A session that lived shorter than this counts as one more failed attempt.
 pub(crate) const SESSION_SETTLED: Duration = Duration::from_secs(5);
 /// Addresses kept for one device from each source (remembered, found on the LAN).

@@ -37,6 +37,7 @@ mod node;
 mod session;
 mod streams;
 mod swarm;
+mod task;
 mod transport;
 
 #[cfg(test)]

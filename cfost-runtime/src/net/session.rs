@@ -51,12 +51,12 @@ impl Shared {
 
 /// Serves one stream until the session, the stream or the node ends.
 pub(crate) async fn run(shared: Shared, opened: Opened) {
-    let Opened { peer, link, dialled, stream, control, reports } = opened;
-    let reporter = Reporter { connection: link.id, reports };
+    let Opened { peer, connection, speaks_first, stream, control, reports } = opened;
+    let reporter = Reporter { connection, reports };
     let reason = match transport::transport_key(&peer) {
         Some(key) => {
             let now_ms = shared.now_ms();
-            let session = if dialled { Session::dial(key, now_ms) } else { Session::listen(key, now_ms) };
+            let session = if speaks_first { Session::dial(key, now_ms) } else { Session::listen(key, now_ms) };
             let (read, write) = stream.stream.split();
             let (chunk_sender, chunks) = mpsc::channel(READ_CHUNKS_MAX);
             let outbox = Outbox::start(write);

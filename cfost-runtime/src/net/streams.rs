@@ -62,9 +62,9 @@ pub(crate) struct Substream {
 #[derive(Debug)]
 pub(crate) enum StreamEvent {
     /// The stream that we asked for is open.
-    Opened { peer: PeerId, connection: ConnectionId, purpose: Purpose, stream: Substream },
+    Opened { connection: ConnectionId, purpose: Purpose, stream: Substream },
     /// The peer opened a stream.
-    Accepted { peer: PeerId, connection: ConnectionId, purpose: Purpose, stream: Substream },
+    Accepted { connection: ConnectionId, purpose: Purpose, stream: Substream },
     /// The stream that we asked for did not come about.
     Failed { connection: ConnectionId, error: String },
 }
@@ -125,10 +125,10 @@ impl NetworkBehaviour for Streams {
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(&mut self, _: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         self.queue.push_back(ToSwarm::GenerateEvent(match event {
-            HandlerEvent::Opened(purpose, stream) => StreamEvent::Opened { peer, connection, purpose, stream },
-            HandlerEvent::Accepted(purpose, stream) => StreamEvent::Accepted { peer, connection, purpose, stream },
+            HandlerEvent::Opened(purpose, stream) => StreamEvent::Opened { connection, purpose, stream },
+            HandlerEvent::Accepted(purpose, stream) => StreamEvent::Accepted { connection, purpose, stream },
             HandlerEvent::Failed(error) => StreamEvent::Failed { connection, error },
         }));
     }

@@ -54,7 +54,7 @@ impl Adversary {
     async fn stream(&mut self) -> Opened {
         let opened = timeout(PATIENCE, self.streams.recv()).await.unwrap().unwrap();
         // It has all the time in the world itself.
-        let patient = Report { connection: opened.link.id, kind: ReportKind::Pairing };
+        let patient = Report { connection: opened.connection, kind: ReportKind::Pairing };
         opened.reports.send(patient).await.unwrap();
         opened
     }
