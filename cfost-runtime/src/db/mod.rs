@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::query::Sql;
-use crate::schema::{Model, Synced};
-use crate::store::{OplogEntry, Store, Verification};
+use crate::schema::{Model, ModelSchema, Synced};
+use crate::store::{OplogEntry, ReadConnection, Store, Table, Verification};
 use crate::sync::Replica;
 use replica::StoreReplica;
 
@@ -71,11 +71,14 @@ impl Db {
     /// [`Error::InsideWrite`](crate::Error::InsideWrite) when called inside a transaction of the same
     /// database, [`Error::LoggedOut`](crate::Error::LoggedOut) after a logout.
     pub fn write<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
-        self.store.write(|inner| {
+        let (mut work, mut value) = (Some(work), None);
+        self.store.write(&mut |inner| {
             let mut tx = Tx::new(inner);
-            let value = work(&mut tx)?;
-            Ok((value, tx.into_inner()))
-        })
+            let work = work.take().expect("a transaction runs its work once");
+            value = Some(work(&mut tx)?);
+            Ok(tx.into_inner())
+        })?;
+        Ok(value.expect("a transaction that succeeded has run its work"))
     }
 
     /// [`Tx::insert`] in a transaction of its own.
@@ -116,8 +119,8 @@ impl Db {
     /// [`Error::Unreadable`](crate::Error::Unreadable) for a stored value that isn't one of its field's
     /// type.
     pub fn get<M: Synced>(&self, id: M::Id) -> Result<Option<M>> {
-        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
-        self.store.read(|conn| model_rows::get(conn, table, id))
+        let (conn, table) = self.reading(M::SCHEMA)?;
+        model_rows::get(&conn, table, id)
     }
 
     /// All rows, by ascending id, which for minted ids is the order of their inserts.
@@ -125,8 +128,8 @@ impl Db {
     /// # Errors
     /// As [`Db::get`].
     pub fn all<M: Synced>(&self) -> Result<Vec<M>> {
-        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
-        self.store.read(|conn| model_rows::all(conn, table))
+        let (conn, table) = self.reading(M::SCHEMA)?;
+        model_rows::all(&conn, table)
     }
 
     /// How many rows there are.
@@ -134,8 +137,15 @@ impl Db {
     /// # Errors
     /// When the database can't be read.
     pub fn count<M: Synced>(&self) -> Result<u64> {
-        let table = &self.store.tables()[model_rows::table_of::<M>(self.store.tables())?];
-        self.store.read(|conn| model_rows::count(conn, table))
+        let (conn, table) = self.reading(M::SCHEMA)?;
+        model_rows::count(&conn, table)
+    }
+
+    /// A connection to read a model's table with.
+    fn reading(&self, schema: &'static ModelSchema) -> Result<(ReadConnection<'_>, &Table)> {
+        let tables = self.store.tables();
+        let table = &tables[model_rows::table_number(tables, schema)?];
+        Ok((self.store.reader()?, table))
     }
 
     /// An SQL query; see [`Sql`]. It reads only, and besides the models' tables it can read the

@@ -1,9 +1,13 @@
 //! Models to rows and back: the thin typed layer over the store.
+//!
+//! What is generic here is compiled anew for each model of an app: it is kept to what the model's
+//! type is needed for, and the rest is in functions of its own.
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, Synced, ValueError, ValueRef};
+use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, Synced, Value, ValueError, ValueRef};
 use crate::store::{Table, borrowed};
 
 /// The number of a model's table.
@@ -11,7 +15,8 @@ pub(super) fn table_of<M: Synced>(tables: &[Table]) -> Result<usize> {
     table_number(tables, M::SCHEMA)
 }
 
-fn table_number(tables: &[Table], schema: &'static ModelSchema) -> Result<usize> {
+/// The number of the table of the model with this schema.
+pub(super) fn table_number(tables: &[Table], schema: &'static ModelSchema) -> Result<usize> {
     // By name: two constants of the same model may have two addresses.
     let same = |table: &Table| table.schema.table == schema.table && table.schema.model == schema.model;
     tables.iter().position(same).ok_or(Error::UnknownModel { model: schema.model })
@@ -21,14 +26,20 @@ fn table_number(tables: &[Table], schema: &'static ModelSchema) -> Result<usize>
 pub(super) fn encode<M: Synced>(row: &M) -> Result<Vec<ValueRef<'_>>> {
     let mut encoder = RowEncoder::new(M::SCHEMA);
     (M::MAPPING.encode)(row, &mut encoder);
-    let model = M::SCHEMA.model;
-    encoder.finish().map_err(|(field, source)| Error::Unstorable { model, field, source })
+    finish(encoder, M::SCHEMA)
+}
+
+fn finish<'a>(encoder: RowEncoder<'a>, schema: &'static ModelSchema) -> Result<Vec<ValueRef<'a>>> {
+    encoder.finish().map_err(|(field, source)| Error::Unstorable { model: schema.model, field, source })
 }
 
 /// The row that has these values.
 pub(super) fn decode<M: Synced>(id: M::Id, values: Vec<ValueRef<'_>>) -> Result<M> {
     let mut decoder = RowDecoder::new(values);
-    (M::MAPPING.decode)(id, &mut decoder).map_err(|source| unreadable(M::SCHEMA, decoder.read(), source))
+    match (M::MAPPING.decode)(id, &mut decoder) {
+        Ok(row) => Ok(row),
+        Err(source) => Err(unreadable(M::SCHEMA, decoder.read(), source)),
+    }
 }
 
 fn unreadable(schema: &'static ModelSchema, read: usize, source: ValueError) -> Error {
@@ -39,24 +50,55 @@ fn unreadable(schema: &'static ModelSchema, read: usize, source: ValueError) -> 
 
 /// The row with this id.
 pub(super) fn get<M: Synced>(conn: &Connection, table: &Table, id: M::Id) -> Result<Option<M>> {
-    let mut select = conn.prepare_cached(&table.select)?;
-    select.raw_bind_parameter(1, id.to_uuid().as_bytes().as_slice())?;
-    let mut rows = select.raw_query();
-    match rows.next()? {
-        None => Ok(None),
-        Some(row) => decode(id, values(row, table)?).map(Some),
-    }
+    let mut found = None;
+    each(conn, table, Some(id.to_uuid()), &mut |_, values| {
+        found = Some(decode(id, values)?);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// All rows, by ascending id.
 pub(super) fn all<M: Synced>(conn: &Connection, table: &Table) -> Result<Vec<M>> {
-    let mut select = conn.prepare_cached(&table.select_all)?;
-    let mut rows = select.raw_query();
-    let mut read = Vec::new();
-    while let Some(row) = rows.next()? {
-        read.push(decode(M::Id::from_uuid(id_of(row, table)?), values(row, table)?)?);
+    let mut rows = Vec::new();
+    each(conn, table, None, &mut |id, values| {
+        rows.push(decode(M::Id::from_uuid(id), values)?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+type Visit<'v> = dyn FnMut(Uuid, Vec<ValueRef<'_>>) -> Result<()> + 'v;
+
+/// Shows `visit` the row with this id, or all rows by ascending id.
+fn each(conn: &Connection, table: &Table, only: Option<Uuid>, visit: &mut Visit<'_>) -> Result<()> {
+    let mut select = conn.prepare_cached(if only.is_some() { &table.select } else { &table.select_all })?;
+    if let Some(id) = only {
+        select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
     }
-    Ok(read)
+    let mut rows = select.raw_query();
+    while let Some(row) = rows.next()? {
+        let id = match only {
+            Some(id) => id,
+            None => id_of(row, table)?,
+        };
+        visit(id, values(row, table)?)?;
+    }
+    Ok(())
+}
+
+/// The values, lent.
+pub(super) fn lent(values: &[Value]) -> Vec<ValueRef<'_>> {
+    values.iter().map(Value::as_ref).collect()
+}
+
+/// The values of a row's stored fields, kept.
+pub(super) fn encode_kept<M: Synced>(row: &M) -> Result<Vec<Value>> {
+    Ok(kept(encode(row)?))
+}
+
+fn kept(values: Vec<ValueRef<'_>>) -> Vec<Value> {
+    values.into_iter().map(ValueRef::into_owned).collect()
 }
 
 /// How many rows there are.
@@ -69,7 +111,7 @@ fn values<'r>(row: &'r rusqlite::Row<'_>, table: &Table) -> Result<Vec<ValueRef<
     (0..table.schema.columns.len()).map(|column| Ok(borrowed(row.get_ref(column)?)?)).collect()
 }
 
-fn id_of(row: &rusqlite::Row<'_>, table: &Table) -> Result<uuid::Uuid> {
+fn id_of(row: &rusqlite::Row<'_>, table: &Table) -> Result<Uuid> {
     let bytes: [u8; 16] = row.get(table.schema.columns.len())?;
-    Ok(uuid::Uuid::from_bytes(bytes))
+    Ok(Uuid::from_bytes(bytes))
 }

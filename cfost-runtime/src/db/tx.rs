@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use super::model_rows::{self, encode};
+use crate::crdt::Row;
 use crate::error::{Error, Result};
 use crate::query::Sql;
-use crate::schema::{RowId, Synced};
+use crate::schema::{RowId, Synced, Value};
 use crate::store::WriteTx;
 
 /// A writing transaction: all of it is committed and replicated as one change, or none of it.
@@ -65,18 +68,23 @@ impl<'a> Tx<'a> {
     pub fn update<M: Synced>(&mut self, id: M::Id, edit: impl FnOnce(&mut M)) -> Result<M> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let uuid = id.to_uuid();
-        let not_found = || Error::NotFound { table: M::SCHEMA.table, id: uuid };
-        let stored = self.inner.load(table, &uuid)?.ok_or_else(not_found)?;
-        let mut row: M = model_rows::decode(id, stored.values.iter().map(|value| value.as_ref()).collect())?;
+        let stored = self.load(table, uuid)?;
+        let mut row: M = model_rows::decode(id, model_rows::lent(&stored.values))?;
         // What the row's own fields encode to, which for a value that this build doesn't know (an
         // enum's newer variant) differs from what is stored, and must not count as an edit.
-        let before: Vec<_> = encode(&row)?.into_iter().map(|value| value.into_owned()).collect();
+        let before = model_rows::encode_kept(&row)?;
         edit(&mut row);
         if (M::MAPPING.id)(&row).to_uuid() != uuid {
             return Err(Error::IdChanged { table: M::SCHEMA.table, id: uuid });
         }
         self.inner.update(table, &uuid, stored, &before, &encode(&row)?)?;
         Ok(row)
+    }
+
+    /// The row as it is stored.
+    fn load(&mut self, table: usize, id: Uuid) -> Result<Row<Value>> {
+        let stored = self.inner.load(table, &id)?;
+        stored.ok_or_else(|| Error::NotFound { table: self.inner.tables()[table].schema.table, id })
     }
 
     /// Deletes a row.

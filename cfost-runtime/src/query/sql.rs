@@ -67,7 +67,7 @@ impl<'a> Sql<'a> {
             Source::Store(store) if self.text.to_ascii_lowercase().contains("cfost_oplog") => {
                 store.read_oplog(|conn| query(conn, self.text, &self.values, rows_max))
             }
-            Source::Store(store) => store.read(|conn| query(conn, self.text, &self.values, rows_max)),
+            Source::Store(store) => query(&*store.reader()?, self.text, &self.values, rows_max),
         }
     }
 }

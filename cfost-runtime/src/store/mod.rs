@@ -37,6 +37,7 @@ pub(crate) use write::WriteTx;
 
 use registry::Registry;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -69,6 +70,25 @@ struct Writer {
     conn: Connection,
     state: State,
     sealer: Sealer,
+}
+
+/// A connection to read with: one of the pool, or the writer's where a database in memory has no other.
+pub(crate) struct ReadConnection<'s>(Lent<'s>);
+
+enum Lent<'s> {
+    Pooled(pool::Reader<'s>),
+    Writers(MutexGuard<'s, Writer>),
+}
+
+impl Deref for ReadConnection<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match &self.0 {
+            Lent::Pooled(reader) => reader,
+            Lent::Writers(writer) => &writer.conn,
+        }
+    }
 }
 
 impl Store {
@@ -120,14 +140,16 @@ impl Store {
     }
 
     /// Runs a local transaction: committed if `work` succeeds, undone if it fails or panics.
-    pub(crate) fn write<'s, T>(&'s self, work: impl FnOnce(WriteTx<'_>) -> Result<(T, WriteTx<'_>)>) -> Result<T> {
+    ///
+    /// Not generic over the closure, so that it is compiled here and not again for each of an app's.
+    pub(crate) fn write(&self, work: &mut dyn FnMut(WriteTx<'_>) -> Result<WriteTx<'_>>) -> Result<()> {
         let _writing = Writing::enter(self)?;
         let mut writer = self.lock();
         let Writer { conn, state, sealer } = &mut *writer;
         let transaction = SqlTransaction::begin(conn)?;
         state.refresh(conn, &self.tables)?;
         state.secrets.opened()?;
-        let (value, tx) = work(WriteTx::new(conn, &self.tables, state, &self.host))?;
+        let tx = work(WriteTx::new(conn, &self.tables, state, &self.host))?;
         match tx.finish(sealer).and_then(|finished| transaction.commit().map(|()| finished).map_err(Error::from)) {
             Ok(None) => {}
             Ok(Some(finished)) => {
@@ -139,19 +161,19 @@ impl Store {
                 return Err(error);
             }
         }
-        Ok(value)
+        Ok(())
     }
 
-    /// Runs `work` on a connection that only reads.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    /// A connection that only reads.
+    pub(crate) fn reader(&self) -> Result<ReadConnection<'_>> {
         Writing::refuse(self)?;
-        match self.readers.take()? {
-            Some(reader) => work(&reader),
-            None => work(&self.lock().conn),
-        }
+        Ok(ReadConnection(match self.readers.take()? {
+            Some(reader) => Lent::Pooled(reader),
+            None => Lent::Writers(self.lock()),
+        }))
     }
 
-    /// Like [`Store::read`], on a connection that has the table `cfost_oplog`.
+    /// Runs `work` on a connection that only reads and that has the table `cfost_oplog`.
     pub(crate) fn read_oplog<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         match self.readers.take()? {
             Some(reader) => {
@@ -172,10 +194,9 @@ impl Store {
 
     /// Checks the oplog, makes the rows anew from it beside the database, and compares.
     pub(crate) fn verify(&self) -> Result<Verification> {
-        self.read(|conn| {
-            let _snapshot = conn.unchecked_transaction()?;
-            rebuild::verify(conn, &self.tables, self.host.now_ms())
-        })
+        let conn = self.reader()?;
+        let _snapshot = conn.unchecked_transaction()?;
+        rebuild::verify(&conn, &self.tables, self.host.now_ms())
     }
 
     /// Takes runs from a peer in. What is taken is on the disk when this returns.
