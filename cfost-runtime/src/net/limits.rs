@@ -51,6 +51,11 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time [`super::Node::start`] waits for its listeners.
 pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Time that a node waits for the port it had last time, before it takes another.
+pub(crate) const PORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a port that is still in use is tried again.
+pub(crate) const PORT_RETRY_INTERVAL: Duration = Duration::from_millis(25);
+
 /// The first and the shortest pause before a device is dialled again.
 pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// The longest pause before a device is dialled again.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::NetError;
 use super::event::{NodeEvent, PeerStatus};
 use super::inviting::{self, Admitter, OfferSlot, PairingOffer};
-use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, STOP_TIMEOUT};
+use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, PORT_RETRY_INTERVAL, PORT_TIMEOUT, STOP_TIMEOUT};
 use super::session::{self, Shared};
 use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
@@ -25,11 +26,19 @@ use crate::sync::Replica;
 /// The list of devices is read again at most this often.
 const DEVICES_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The ports that nobody registers (RFC 6335, section 6).
+const PORTS_PRIVATE: RangeInclusive<u16> = 49_152..=65_535;
+/// How many of them are tried.
+const PORT_TRIES: usize = 16;
+
 /// How a node meets the network.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     /// Where to listen. By default every IPv4 interface, TCP and QUIC, any free port.
     pub listen: Vec<Multiaddr>,
+    /// The port for those of [`Self::listen`] that leave it open, by port 0: the [`Node::port`] of last time,
+    /// so that others find this device where they remember it. If it is taken, or `None`, another one.
+    pub port: Option<u16>,
     /// Whether to search the LAN for this user's devices, by mDNS. It tells everybody on the LAN this
     /// device's peer id, which does not change.
     pub lan: bool,
@@ -45,6 +54,7 @@ impl Default for NodeConfig {
         let any = |carrier: &str| format!("/ip4/0.0.0.0/{carrier}").parse();
         Self {
             listen: ["tcp/0", "udp/0/quic-v1"].into_iter().filter_map(|c| any(c).ok()).collect(),
+            port: None,
             lan: true,
             addresses: Vec::new(),
             host: Host::system(),
@@ -66,7 +76,8 @@ impl NodeConfig {
 
 /// This device on the network: finds the user's other devices and keeps the database level with them.
 ///
-/// Runs on the tokio runtime that it is started in; it makes none of its own. Dropping it closes all
+/// Runs on the tokio runtime that it is started in, with its timers and input/output enabled, of one thread
+/// or many; it makes none of its own. Dropping it closes all
 /// connections at once; [`Node::stop`] lets them finish what they are sending.
 pub struct Node {
     peer: PeerId,
@@ -110,7 +121,7 @@ impl Node {
         let host = config.host;
         let config = SwarmConfig {
             keypair,
-            listen: config.listen,
+            listen: choose_port(&config.listen, config.port, &host).await,
             lan: config.lan,
             opens: Purpose::Sync,
             served: Served { sync: true, pair: Arc::clone(&offers.served) },
@@ -145,6 +156,11 @@ impl Node {
     pub fn listen_addresses(&self) -> Vec<Multiaddr> {
         let listening = self.swarm.listening.borrow();
         listening.iter().filter_map(|address| address.clone().with_p2p(self.peer).ok()).collect()
+    }
+
+    /// The port that this device listens on, to be given to the next node as [`NodeConfig::port`].
+    pub fn port(&self) -> Option<u16> {
+        self.swarm.listening.borrow().iter().find_map(transport::port)
     }
 
     /// How things stand with each of the user's other devices.
@@ -252,6 +268,29 @@ impl Serve for Sessions {
             Purpose::Pair => drop(tokio::spawn(inviting::serve(self.offers.clone(), opened))),
         }
     }
+}
+
+/// Gives all addresses that leave their port open the same one: `wanted` if it is free, or soon will be, or
+/// any that is. If none is found to be, the system chooses, for each its own.
+async fn choose_port(listen: &[Multiaddr], wanted: Option<u16>, host: &Host) -> Vec<Multiaddr> {
+    let on_port = |port| listen.iter().map(|address| transport::with_port(address, port)).collect::<Vec<_>>();
+    let is_free = |chosen: &[Multiaddr]| {
+        let mut changed = chosen.iter().zip(listen).filter(|(chosen, asked)| chosen != asked);
+        !changed.any(|(chosen, _)| transport::is_port_in_use(chosen))
+    };
+    if let Some(chosen) = wanted.map(on_port) {
+        // A node that has just stopped leaves its QUIC connections a moment to end in order.
+        let deadline = Instant::now() + PORT_TIMEOUT;
+        while !is_free(&chosen) && Instant::now() < deadline {
+            sleep(PORT_RETRY_INTERVAL).await;
+        }
+        if is_free(&chosen) {
+            return chosen;
+        }
+    }
+    let random = || PORTS_PRIVATE.start() + u16::from_le_bytes(host.random()) % PORTS_PRIVATE.len() as u16;
+    let mut candidates = std::iter::repeat_with(random).take(PORT_TRIES).map(on_port);
+    candidates.find(|chosen| is_free(chosen)).unwrap_or_else(|| listen.to_vec())
 }
 
 /// Sorts addresses by the peer that each ends with.

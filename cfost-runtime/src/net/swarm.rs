@@ -24,7 +24,7 @@ use super::NetError;
 use super::event::{NodeEvent, PeerStatus};
 use super::gate::{Authorised, Gate};
 use super::known::Known;
-use super::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, MEMORY_SHARE_MAX, REPORTS_MAX};
+use super::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, MEMORY_SHARE_MAX, PORT_RETRY_INTERVAL, REPORTS_MAX};
 use super::streams::{Purpose, Served, Streams, Substream};
 use super::task::{Parts, Task};
 use super::transport;
@@ -32,8 +32,6 @@ use crate::oplog::DeviceId;
 
 /// How often the LAN is asked again; who arrives asks at once.
 const LAN_QUERY_INTERVAL: Duration = Duration::from_secs(60);
-/// How often a port that is still in use is tried again.
-const LISTEN_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// What `identify` says of us, to authorised devices only.
 const IDENTIFY_PROTOCOL: &str = "/cfost/1";
 
@@ -199,7 +197,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, address: Multiaddr) -> Result<List
         match swarm.listen_on(address.clone()) {
             Ok(listener) => return Ok(listener),
             Err(_) if transport::is_port_in_use(&address) && Instant::now() < deadline => {
-                sleep(LISTEN_RETRY_INTERVAL).await;
+                sleep(PORT_RETRY_INTERVAL).await;
             }
             Err(error) => return Err(NetError::Listen { address, reason: chain(&error) }),
         }

@@ -39,6 +39,8 @@ struct Open {
     round_trip: Option<Duration>,
     /// Streams of ours that are being served.
     sessions: usize,
+    /// Somebody pairs on it, or has.
+    pairing: bool,
     reason: Option<String>,
     prove: Arc<AtomicBool>,
     stop: watch::Sender<Stop>,
@@ -57,6 +59,8 @@ pub(super) struct Task {
     links: Links,
     open: HashMap<ConnectionId, Open>,
     devices: HashMap<PeerId, DeviceId>,
+    /// The addresses of devices that the app was told of.
+    told: HashMap<PeerId, Vec<Multiaddr>>,
     /// Listeners that have no address yet.
     unbound: HashSet<ListenerId>,
     bound: Option<oneshot::Sender<()>>,
@@ -96,6 +100,7 @@ impl Task {
             links: Links::default(),
             open: HashMap::new(),
             devices: HashMap::new(),
+            told: HashMap::new(),
             unbound: parts.unbound,
             bound: Some(parts.bound),
             refusal_told: None,
@@ -160,6 +165,7 @@ impl Task {
     fn set_devices(&mut self, devices: Vec<Device>) {
         let devices: Vec<_> = devices.into_iter().filter(|d| d.peer != self.local).collect();
         self.devices = devices.iter().filter_map(|device| Some((device.peer, device.id?))).collect();
+        self.told.retain(|peer, _| self.devices.contains_key(peer));
         self.authorised.replace(self.devices.keys().copied().collect());
         let list = devices.into_iter().map(|device| (device.peer, device.addresses));
         let gone = self.dialler.allow(list, self.now());
@@ -248,6 +254,7 @@ impl Task {
             ready: None,
             round_trip: None,
             sessions: 0,
+            pairing: false,
             reason: None,
             prove: Arc::new(AtomicBool::new(false)),
             stop: watch::Sender::new(Stop::No),
@@ -273,6 +280,7 @@ impl Task {
         let reason = open.reason.or(cause).unwrap_or_else(|| "the connection was closed".into());
         match open.ready {
             Some(device) => self.tell(NodeEvent::PeerDisconnected { device, reason }),
+            None if open.pairing => {}
             None => self.tell_refusal(peer, reason),
         }
     }
@@ -323,7 +331,10 @@ impl Task {
                 self.links.heard(&peer, connection);
                 self.decide(&peer);
             }
-            ReportKind::Pairing => open.deadline = None,
+            ReportKind::Pairing => {
+                open.pairing = true;
+                open.deadline = None;
+            }
             ReportKind::Ended(reason) => {
                 open.sessions = open.sessions.saturating_sub(1);
                 open.reason.get_or_insert(reason);
@@ -351,8 +362,11 @@ impl Task {
             return;
         }
         self.dialler.learned(&peer, addresses.clone());
-        let named = addresses.into_iter().filter_map(|address| address.with_p2p(peer).ok());
-        self.tell(NodeEvent::AddressesLearned { device, addresses: named.collect() });
+        if self.told.get(&peer) != Some(&addresses) {
+            self.told.insert(peer, addresses.clone());
+            let named = addresses.into_iter().filter_map(|address| address.with_p2p(peer).ok());
+            self.tell(NodeEvent::AddressesLearned { device, addresses: named.collect() });
+        }
     }
 
     /// Applies the rule for several connections with one peer.

@@ -119,6 +119,24 @@ pub(crate) fn is_loopback(address: &Multiaddr) -> bool {
     }
 }
 
+/// The address with `port` in place of a port 0, which leaves the choice open.
+pub(crate) fn with_port(address: &Multiaddr, port: u16) -> Multiaddr {
+    let choose = |part| match part {
+        Protocol::Tcp(0) => Protocol::Tcp(port),
+        Protocol::Udp(0) => Protocol::Udp(port),
+        other => other,
+    };
+    address.iter().map(choose).collect()
+}
+
+/// The port of this address.
+pub(crate) fn port(address: &Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    })
+}
+
 /// Whether the port of this address is taken. libp2p wraps the system's answer too often to tell, so
 /// the system is asked once more.
 pub(crate) fn is_port_in_use(address: &Multiaddr) -> bool {
