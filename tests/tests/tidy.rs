@@ -82,6 +82,36 @@ fn every_source_file_is_compiled() {
 }
 
 #[test]
+fn every_room_knows_only_what_the_map_says() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rooms = rooms(&map);
+    assert!(rooms.len() > 8, "the map has a table of rooms: {rooms:?}");
+    let strangers = texts().flat_map(|(path, text)| {
+        let room = room_of(&path).and_then(|room| rooms.iter().find(|(name, _)| *name == room));
+        let Some((room, known)) = room else { return Vec::new() };
+        // Comments may link anywhere, and tests may bring rooms together.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let met = lines.flat_map(|(index, line)| line.split("crate::").skip(1).map(move |rest| (index, rest)));
+        met.map(|(index, rest)| (index, rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()))
+            .filter(|(_, met)| rooms.iter().any(|(name, _)| name == met))
+            .filter(|(_, met)| met != room && !known.contains(&"all") && !known.contains(met))
+            .map(|(index, met)| format!("{}:{}: `{room}` meets `{met}`", path.display(), index + 1))
+            .collect()
+    });
+    none_of("not as ARCHITECTURE.md says", strangers);
+}
+
+#[test]
+fn every_room_is_on_the_map() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rooms = rooms(&map);
+    let all: BTreeSet<_> = texts().filter_map(|(path, _)| room_of(&path)).collect();
+    let missing = all.into_iter().filter(|room| room != "lib" && !rooms.iter().any(|(name, _)| name == room));
+    none_of("rooms that ARCHITECTURE.md doesn't have", missing);
+}
+
+#[test]
 fn every_crate_follows_the_lints_of_the_workspace() {
     let lax = texts().filter_map(|(path, text)| {
         let member = path.ends_with("Cargo.toml") && text.contains("[package]") && !text.contains("[workspace]");
@@ -277,6 +307,25 @@ fn heading_anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?;
     let kept = title.to_lowercase().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>();
     Some(kept.trim().replace(' ', "-"))
+}
+
+/// The table of rooms in the map: each room with those that it may know.
+fn rooms(map: &str) -> Vec<(&str, Vec<&str>)> {
+    let table = map.split("\n## ").find(|chapter| chapter.starts_with("The rooms")).unwrap_or_default();
+    let rows = table.lines().filter_map(|line| {
+        let name = line.strip_prefix("| `")?.split_once('`')?.0;
+        let known = line.split('|').nth(3)?.split(',').map(str::trim).collect();
+        Some((name, known))
+    });
+    rows.collect()
+}
+
+/// The room of the runtime that a source is in; none for its tests.
+fn room_of(path: &Path) -> Option<String> {
+    let inside = path.strip_prefix("cfost-runtime/src").ok()?;
+    let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+    let in_tests = parts.iter().any(|part| part == "tests" || part == "tests.rs");
+    (!in_tests).then(|| parts[0].trim_end_matches(".rs").to_owned())
 }
 
 /// The lines of the fenced blocks in `language`.
