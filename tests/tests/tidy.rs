@@ -163,7 +163,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// Every file of the repository, sorted. Build output and what starts with a dot is not ours, `.ci` is.
+/// Every file of the repository, sorted. What the compiler and the fuzzer write is not ours, nor what
+/// starts with a dot; `.ci` is.
 fn files() -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![root()];
@@ -171,7 +172,7 @@ fn files() -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if name == "target" || (name.starts_with('.') && name != ".ci") {
+            if ["target", "corpus", "artifacts"].contains(&name.as_str()) || (name.starts_with('.') && name != ".ci") {
                 continue;
             }
             if path.is_dir() { folders.push(path) } else { files.push(path) }

@@ -4,6 +4,7 @@
 //! itself, or replicas that saw the same differ. `tests/tests/fuzz.rs` throws seeded mutations of valid
 //! bytes at all of them in every run of the tests; `tests/fuzz` has the same targets for libFuzzer.
 
+mod crdt;
 mod identity;
 mod mutate;
 mod oplog;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "plaintext", run: oplog::plaintext, seeds: oplog::plaintext_seeds },
     Target { name: "value", run: oplog::value, seeds: oplog::value_seeds },
     Target { name: "run", run: oplog::run, seeds: oplog::run_seeds },
+    Target { name: "row_clock", run: crdt::row_clock, seeds: crdt::row_clock_seeds },
     Target { name: "identity_entry", run: identity::entry, seeds: identity::entry_seeds },
     Target { name: "identity_log", run: identity::log, seeds: identity::log_seeds },
     Target { name: "vault", run: identity::vault, seeds: identity::vault_seeds },
