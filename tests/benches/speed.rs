@@ -1,0 +1,253 @@
+//! The cost of CFOST beside bare SQLite: same rows, same settings, same process, turn by turn.
+//!
+//! Prints one line per measure, tab-separated: `bench`, the name, microseconds per op (or what the name
+//! says), and the ratio to bare SQLite, or `-`. Each figure is the median of its rounds, in which CFOST
+//! and bare SQLite take turns.
+//!
+//! `cargo bench` runs all; `cargo bench --bench speed -- create apply` runs some.
+#![allow(clippy::print_stdout, reason = "the lines are what this program is for")]
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use cfost::prelude::*;
+use cfost::sync::{Replica, Seqs};
+use cfost_tests::fleet;
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "todos", version = 1)]
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    completed: bool,
+    #[crdt(counter)]
+    votes: i64,
+}
+
+const ROWS: usize = 100_000;
+const ROWS_PER_TRANSACTION: usize = 1000;
+const SINGLES: usize = 20_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let measures: [(&str, fn()); 5] =
+        [("create", create), ("create-one", create_one), ("update", update), ("apply", apply), ("bytes", bytes)];
+    for (name, measure) in measures {
+        if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
+            measure();
+        }
+    }
+}
+
+/// 100k rows in transactions of 1000.
+fn create() {
+    let (ours, bare) = rounds(ROWS, |dir| fill(&open(dir)), |dir| fill_bare(&mut open_bare(dir)));
+    report("create", ours, bare);
+}
+
+/// One row per transaction.
+fn create_one() {
+    let (ours, bare) = rounds(
+        SINGLES,
+        |dir| {
+            let db = open(dir);
+            timed(|| (0..SINGLES).for_each(|n| drop(db.write(|tx| tx.insert(todo(n))).unwrap())))
+        },
+        |dir| {
+            let mut conn = open_bare(dir);
+            timed(|| (0..SINGLES).for_each(|n| insert_bare(&mut conn, n..n + 1)))
+        },
+    );
+    report("create-one", ours, bare);
+}
+
+/// One column of each of 100k rows, in an order that jumps about, in transactions of 1000.
+fn update() {
+    let (ours, bare) = rounds(
+        ROWS,
+        |dir| {
+            let db = open(dir);
+            fill(&db);
+            let ids: Vec<Uuid> = shuffled(db.sql("SELECT id FROM todos").rows::<(Uuid,)>().unwrap());
+            timed(|| {
+                for ids in ids.chunks(ROWS_PER_TRANSACTION) {
+                    db.write(|tx| {
+                        for id in ids {
+                            tx.update(*id, |todo: &mut Todo| todo.completed = true)?;
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                }
+            })
+        },
+        |dir| {
+            let mut conn = open_bare(dir);
+            fill_bare(&mut conn);
+            let ids: Vec<(Uuid,)> = {
+                let mut select = conn.prepare("SELECT id FROM todos").unwrap();
+                let ids = select.query_map([], |row| Ok((Uuid::from_bytes(row.get(0)?),))).unwrap();
+                ids.collect::<Result<_, _>>().unwrap()
+            };
+            let ids = shuffled(ids);
+            timed(|| {
+                for ids in ids.chunks(ROWS_PER_TRANSACTION) {
+                    let tx = conn.transaction().unwrap();
+                    {
+                        let mut update = tx.prepare_cached("UPDATE todos SET completed = ?2 WHERE id = ?1").unwrap();
+                        for id in ids {
+                            update.execute(params![id.as_bytes(), true]).unwrap();
+                        }
+                    }
+                    tx.commit().unwrap();
+                }
+            })
+        },
+    );
+    report("update", ours, bare);
+}
+
+/// 100k rows of another device: chain, signature and seal checked, merged, on the disk at the end.
+fn apply() {
+    let source = TempDir::new().unwrap();
+    let author = open(source.path());
+    fill(&author);
+    let (ours, bare) = rounds(
+        ROWS,
+        |dir| {
+            let db = open(dir);
+            fleet::pair(&author, &db, &cfost::host::Host::system()).unwrap();
+            let (from, to) = (author.replica().unwrap(), db.replica().unwrap());
+            let space = from.spaces(to.device()).unwrap()[0];
+            let mut held = Seqs::new();
+            let mut runs = Vec::new();
+            loop {
+                let served = from.runs_after(space, &held, 4 << 20).unwrap();
+                let Some(last) = served.last() else { break };
+                held.insert(last.run.log, last.head.seq);
+                runs.push(served.into_iter().map(|served| served.run).collect::<Vec<_>>());
+            }
+            let took = timed(|| {
+                for runs in runs {
+                    assert!(to.apply(runs).unwrap().refused.is_empty());
+                }
+            });
+            assert_eq!(db.count::<Todo>().unwrap(), ROWS as u64);
+            took
+        },
+        |dir| fill_bare(&mut open_bare(dir)),
+    );
+    report("apply", ours, bare);
+}
+
+/// What 100k rows take on the disk, the oplog included, in bytes per row.
+fn bytes() {
+    let (ours, bare) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    {
+        let db = open(ours.path());
+        fill(&db);
+        let mut conn = open_bare(bare.path());
+        fill_bare(&mut conn);
+    }
+    let per_row = |dir: &Path| {
+        let conn = Connection::open(path(dir)).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        std::fs::metadata(path(dir)).unwrap().len() as f64 / ROWS as f64
+    };
+    report("bytes", per_row(ours.path()), per_row(bare.path()));
+}
+
+fn todo(n: usize) -> Todo {
+    Todo { title: title(n), votes: n as i64 % 7, ..Todo::default() }
+}
+
+fn title(n: usize) -> String {
+    format!("Todo number {n}")
+}
+
+fn path(dir: &Path) -> PathBuf {
+    dir.join("todo.db")
+}
+
+fn open(dir: &Path) -> Db {
+    Db::open(path(dir), models![Todo]).unwrap()
+}
+
+fn fill(db: &Db) -> f64 {
+    timed(|| {
+        for first in (0..ROWS).step_by(ROWS_PER_TRANSACTION) {
+            let rows = (first..first + ROWS_PER_TRANSACTION).map(todo);
+            db.write(|tx| rows.into_iter().try_for_each(|row| tx.insert(row).map(drop))).unwrap();
+        }
+    })
+}
+
+/// The table that CFOST makes for the model, but for the column of its clock.
+fn open_bare(dir: &Path) -> Connection {
+    let conn = Connection::open(path(dir)).unwrap();
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+    conn.pragma_update(None, "synchronous", "NORMAL").unwrap();
+    conn.execute_batch(
+        "CREATE TABLE todos (id BLOB NOT NULL PRIMARY KEY, title TEXT NOT NULL, completed INTEGER NOT NULL, \
+         votes INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    )
+    .unwrap();
+    conn
+}
+
+fn fill_bare(conn: &mut Connection) -> f64 {
+    timed(|| {
+        for first in (0..ROWS).step_by(ROWS_PER_TRANSACTION) {
+            insert_bare(conn, first..first + ROWS_PER_TRANSACTION);
+        }
+    })
+}
+
+fn insert_bare(conn: &mut Connection, rows: std::ops::Range<usize>) {
+    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    {
+        let mut insert =
+            tx.prepare_cached("INSERT INTO todos (id, title, completed, votes) VALUES (?1, ?2, ?3, ?4)").unwrap();
+        for n in rows {
+            let todo = Todo { id: uuid::Uuid::now_v7(), ..todo(n) };
+            insert.execute(params![todo.id.as_bytes(), todo.title, todo.completed, todo.votes]).unwrap();
+        }
+    }
+    tx.commit().unwrap();
+}
+
+/// An order without locality, the same for both.
+fn shuffled(ids: Vec<(Uuid,)>) -> Vec<Uuid> {
+    let stride = 7919;
+    (0..ids.len()).map(|n| ids[n * stride % ids.len()].0).collect()
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64() * 1e6
+}
+
+/// The medians of both sides, in microseconds per op.
+fn rounds(ops: usize, mut ours: impl FnMut(&Path) -> f64, mut bare: impl FnMut(&Path) -> f64) -> (f64, f64) {
+    let mut figures = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let dirs = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        figures.0.push(ours(dirs.0.path()) / ops as f64);
+        figures.1.push(bare(dirs.1.path()) / ops as f64);
+    }
+    (median(figures.0), median(figures.1))
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn report(name: &str, ours: f64, bare: f64) {
+    println!("bench\t{name}\t{ours:.3}\t{:.2}", ours / bare);
+}
