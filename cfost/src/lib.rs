@@ -22,7 +22,11 @@
 //! ```
 
 pub use cfost_derive::{Synced, SyncedValue};
-pub use cfost_runtime::db::{Db, DbOptions, DeviceInfo, Registration, Tx, User};
+pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Tx, User};
+#[cfg(feature = "net")]
+pub use cfost_runtime::db::{Joining, Node, SyncOptions};
+#[cfg(feature = "net")]
+pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, Lww, Model, Synced, SyncedValue};
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;

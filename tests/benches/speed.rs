@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cfost::prelude::*;
-use cfost::sync::{Replica, Seqs};
+use cfost::sync::Seqs;
 use cfost_tests::fleet;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;

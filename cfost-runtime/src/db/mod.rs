@@ -3,6 +3,8 @@
 mod account;
 mod commits;
 mod model_rows;
+#[cfg(feature = "net")]
+mod node;
 mod options;
 mod pairing;
 mod replica;
@@ -10,6 +12,8 @@ mod tx;
 
 pub use account::{DeviceInfo, Registration, User};
 pub use commits::Commits;
+#[cfg(feature = "net")]
+pub use node::{Joining, Node, SyncOptions};
 pub use options::DbOptions;
 pub use pairing::Admitted;
 pub use tx::Tx;

@@ -56,11 +56,17 @@ impl Db {
     /// # Errors
     /// [`IdentityError::Registered`] if it belongs to a registered user already.
     pub fn become_device(&self, joined: &Joined) -> Result<()> {
+        self.check_can_join()?;
+        let keys = self.store.device_keys()?;
+        self.store.join(&joined.log, &keys, &joined.space_keys)
+    }
+
+    /// A database joins a user while its own has no name and no other device.
+    pub(super) fn check_can_join(&self) -> Result<()> {
         if let Some(name) = self.user()?.name {
             return Err(IdentityError::Registered { name }.into());
         }
-        let keys = self.store.device_keys()?;
-        self.store.join(&joined.log, &keys, &joined.space_keys)
+        Ok(())
     }
 }
 

@@ -51,11 +51,6 @@ impl Store {
         self.with_state(|_, state| Ok(state.secrets.open.is_some()))
     }
 
-    /// Whether a password has been set on this device.
-    pub(crate) fn has_password(&self) -> Result<bool> {
-        self.with_state(|conn, _| Ok(meta::<Vec<u8>>(conn, "vault")?.is_some()))
-    }
-
     /// Adds what this device has to say to the identity log.
     pub(crate) fn author(&self, body: Body) -> Result<()> {
         let at = Timestamp::from_ms(self.host.now_ms());
@@ -130,12 +125,10 @@ impl Store {
 
     /// Erases the open master key: from now on only the password opens the device's secrets.
     pub(crate) fn logout(&self) -> Result<()> {
-        self.durably(|conn, state| {
+        self.erase(|conn, state| {
             if meta::<Vec<u8>>(conn, "vault")?.is_none() {
                 return Err(IdentityError::NoPassword.into());
             }
-            // SQLite overwrites what it deletes only when told to.
-            conn.pragma_update(None, "secure_delete", true)?;
             remove_meta(conn, "open_master")?;
             state.secrets.open = None;
             Ok(())
@@ -151,10 +144,7 @@ impl Store {
 
     /// Erases the recovery phrase.
     pub(crate) fn forget_recovery_phrase(&self) -> Result<()> {
-        self.durably(|conn, _| {
-            conn.pragma_update(None, "secure_delete", true)?;
-            Ok(secrets::forget_phrase(conn)?)
-        })
+        self.erase(|conn, _| Ok(secrets::forget_phrase(conn)?))
     }
 
     /// All keys of the user's spaces, to hand to a new device.
@@ -184,7 +174,7 @@ impl Store {
         keys: &DeviceKeys,
         space_keys: &[(SpaceId, EpochKey)],
     ) -> Result<()> {
-        self.durably(|conn, state| {
+        self.erase(|conn, state| {
             let master = state.secrets.opened()?.master.clone();
             let carried = rebuild::carry(conn, &self.tables)?;
             conn.execute_batch(
@@ -223,6 +213,7 @@ impl Store {
     }
 
     /// Remembers where a peer was reached.
+    #[cfg(feature = "net")]
     pub(crate) fn remember_addresses(&self, device: DeviceId, addresses: &[String]) -> Result<()> {
         let addresses = addresses.join("\n");
         self.durably(|conn, _| {

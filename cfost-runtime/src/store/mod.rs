@@ -124,6 +124,12 @@ impl Store {
         &self.tables
     }
 
+    /// Where time and randomness come from.
+    #[cfg(feature = "net")]
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The database file.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
@@ -309,6 +315,21 @@ impl Store {
         }
         layout::set_durable(conn, false)?;
         done
+    }
+
+    /// Like [`Store::durably`], for what removes a secret: neither the pages nor the write-ahead log keep it.
+    fn erase<T>(&self, work: impl FnOnce(&Connection, &mut State) -> Result<T>) -> Result<T> {
+        let value = self.durably(|conn, state| {
+            conn.pragma_update(None, "secure_delete", true)?;
+            work(conn, state)
+        })?;
+        let writer = self.lock();
+        writer.conn.pragma_update(None, "secure_delete", false)?;
+        let busy: i64 = writer.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            tracing::warn!("another process reads the database: a secret stays in its write-ahead log for now");
+        }
+        Ok(value)
     }
 
     /// Looks at the state, which is up to date with what other processes have written.

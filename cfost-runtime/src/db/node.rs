@@ -1,0 +1,228 @@
+//! The database on the network.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+
+use super::Db;
+use super::pairing::{admit, consume};
+use super::replica::StoreReplica;
+use crate::error::Result;
+use crate::identity::AddDevice;
+use crate::identity::pairing::{Digits, Invitation, PairingId};
+use crate::net::{self, Admission, Admitter, LocalChanged, Multiaddr, NodeConfig, NodeEvent, PairingOffer, PeerStatus};
+use crate::store::Store;
+use crate::sync::ReplicaError;
+
+/// How this device meets the network; made by [`Db::sync`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens before `start` or `join`"]
+pub struct SyncOptions {
+    db: Db,
+    config: NodeConfig,
+}
+
+impl Db {
+    /// Sync with the user's other devices. It begins with [`SyncOptions::start`], and needs a tokio runtime.
+    pub fn sync(&self) -> SyncOptions {
+        let config = NodeConfig { lan: false, host: self.store.host().clone(), ..NodeConfig::default() };
+        SyncOptions { db: self.clone(), config }
+    }
+}
+
+impl SyncOptions {
+    /// Also searches the local network for the user's devices, by mDNS. It tells everybody on the LAN
+    /// this device's peer id, which does not change, and nothing else.
+    pub fn lan(mut self) -> Self {
+        self.config.lan = true;
+        self
+    }
+
+    /// Only talks with processes on this machine: for tests and demos.
+    pub fn loopback(mut self) -> Self {
+        self.config = NodeConfig { host: self.config.host, ..NodeConfig::loopback() };
+        self
+    }
+
+    /// Listens here, instead of on any free port of every interface. May be called several times.
+    pub fn listen(mut self, addresses: impl IntoIterator<Item = Multiaddr>) -> Self {
+        self.config.listen = addresses.into_iter().collect();
+        self
+    }
+
+    /// A place where one of the user's devices may be found, with its peer id: what
+    /// [`Node::listen_addresses`] says there. Addresses where a device was reached before are known.
+    pub fn peer(mut self, address: Multiaddr) -> Self {
+        self.config.addresses.push(address);
+        self
+    }
+
+    /// Starts to find the user's other devices and to keep all of them level, until the node is stopped.
+    ///
+    /// # Errors
+    /// [`NetError`](net::NetError) when the network can't be used,
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut) when the device's keys are locked.
+    pub async fn start(mut self) -> Result<Node> {
+        let store = Arc::clone(&self.db.store);
+        let keys = store.device_keys()?;
+        for address in store.peers()?.into_iter().flat_map(|peer| peer.addresses) {
+            self.config.addresses.extend(address.parse::<Multiaddr>().ok());
+        }
+        let replica = Arc::new(StoreReplica::new(Arc::clone(&store))?);
+        let mut commits = self.db.commits()?;
+        let node = net::Node::start(self.config, &keys.transport_secret(), replica).await?;
+        let changed = node.local_changed();
+        let tell = tokio::spawn(async move {
+            while commits.next().await.is_some() {
+                // A commit may be rows or devices, of this process or another: the sessions find out.
+                LocalChanged::notify_identity(&changed);
+            }
+        });
+        let remember = tokio::spawn(remember_addresses(Arc::clone(&store), node.events()));
+        Ok(Node { node, store, tasks: Tasks([tell, remember]) })
+    }
+
+    /// Follows another device's invitation, by its text: becomes one of that user's devices. Returns once
+    /// the digits can be shown.
+    ///
+    /// # Errors
+    /// [`IdentityError`](crate::identity::IdentityError) for a text that is no invitation, an expired
+    /// one, or one that is refused; [`NetError`](net::NetError) when the other device can't be reached.
+    pub async fn join(self, invitation: &str) -> Result<Joining> {
+        let invitation = Invitation::from_text(invitation)?;
+        self.db.check_can_join()?;
+        let keys = self.db.device_keys()?;
+        let name = self.db.devices()?.into_iter().find(|device| device.is_this).map(|device| device.name);
+        let joining = net::join(self.config, invitation, &keys, name.as_deref().unwrap_or("device")).await?;
+        Ok(Joining { db: self.db, joining })
+    }
+}
+
+/// This device on the network, until it is stopped or dropped.
+pub struct Node {
+    node: net::Node,
+    store: Arc<Store>,
+    tasks: Tasks,
+}
+
+impl Node {
+    /// Invites one new device: show the invitation as QR code or text, wait for the device, and type the
+    /// digits that it shows into [`PairingOffer::confirm`].
+    ///
+    /// # Errors
+    /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
+    pub async fn invite(&self) -> Result<PairingOffer> {
+        Ok(self.node.invite(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
+    }
+
+    /// What happens from now on. A subscriber that falls 256 events behind loses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.node.events()
+    }
+
+    /// How things stand with each of the user's other devices.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.node.peers()
+    }
+
+    /// Where this device can be reached now, with its peer id.
+    pub fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.node.listen_addresses()
+    }
+
+    /// Dials every device that is away at once: the user asked, or the network has changed.
+    ///
+    /// # Errors
+    /// [`NetError::Stopped`](net::NetError::Stopped).
+    pub async fn hurry(&self) -> Result<()> {
+        Ok(self.node.hurry().await?)
+    }
+
+    /// Sends what is not sent yet, and leaves the network; takes three seconds at the most.
+    ///
+    /// # Errors
+    /// None so far; a network that is gone is left all the same.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.tasks);
+        self.node.stop().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.node.fmt(f)
+    }
+}
+
+/// A pairing that waits for its digits to be typed into the inviting device. Dropping it ends it.
+#[derive(Debug)]
+pub struct Joining {
+    db: Db,
+    joining: net::Joining,
+}
+
+impl Joining {
+    /// The six digits to show.
+    pub fn digits(&self) -> Digits {
+        self.joining.digits()
+    }
+
+    /// Waits until the digits have been typed into the other device, and makes this database a device of
+    /// its user. Rows that are in it already become that user's.
+    ///
+    /// # Errors
+    /// [`IdentityError::PairingRefused`](crate::identity::IdentityError::PairingRefused) if they were
+    /// other digits, [`NetError::PairingInterrupted`](net::NetError::PairingInterrupted) if the device
+    /// was lost.
+    pub async fn finish(mut self) -> Result<()> {
+        let joined = self.joining.admitted().await?;
+        self.db.become_device(&joined)?;
+        if let Err(error) = self.joining.stored().await {
+            tracing::warn!(%error, "this device is paired, but the other one could not be told");
+        }
+        Ok(())
+    }
+}
+
+/// Ends tasks with the node that they belong to.
+struct Tasks([JoinHandle<()>; 2]);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn remember_addresses(store: Arc<Store>, mut events: broadcast::Receiver<NodeEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(NodeEvent::AddressesLearned { device, addresses }) => {
+                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                let store = Arc::clone(&store);
+                let kept = tokio::task::spawn_blocking(move || store.remember_addresses(device, &addresses));
+                if let Ok(Err(error)) = kept.await {
+                    tracing::warn!(%error, "the addresses of a device could not be remembered");
+                }
+            }
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Lets devices in, for the network.
+struct StoreAdmitter(Arc<Store>);
+
+impl Admitter for StoreAdmitter {
+    fn consume(&self, pairing: PairingId) -> Result<(), ReplicaError> {
+        Ok(consume(&self.0, pairing)?)
+    }
+
+    fn admit(&self, request: AddDevice) -> Result<Admission, ReplicaError> {
+        let admitted = admit(&self.0, request)?;
+        Ok(Admission { log: admitted.log, space_keys: admitted.space_keys })
+    }
+}

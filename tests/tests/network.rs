@@ -1,0 +1,69 @@
+//! Two devices over a real network: loopback only, no mDNS, bounded in time.
+#![cfg(feature = "net")]
+
+use std::time::Duration;
+
+use cfost::prelude::*;
+use tokio::time::timeout;
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "todos", version = 1)]
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    #[crdt(counter)]
+    votes: i64,
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn until(db: &Db, rows: u64) {
+    let mut commits = db.commits().unwrap();
+    let reached = async {
+        while db.count::<Todo>().unwrap() < rows {
+            commits.next().await;
+        }
+    };
+    timeout(PATIENCE, reached).await.expect("the rows did not arrive in time");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laptop_joins_by_code_and_digits_and_both_have_all_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Db::options().device_name(name).open(dir.path().join(name), models![Todo]).unwrap();
+    let (phone, laptop) = (open("phone"), open("laptop"));
+    phone.register_user("Ada", "ada@example.org", "correct horse").unwrap();
+    phone.insert(Todo { title: "Buy groceries".into(), ..Todo::default() }).unwrap();
+    // Written before the laptop belongs to anyone: it must not be lost.
+    laptop.insert(Todo { title: "Finish report".into(), ..Todo::default() }).unwrap();
+
+    let phone_node = phone.sync().loopback().start().await.unwrap();
+    let offer = phone_node.invite().await.unwrap();
+    let code = offer.invitation().to_text();
+    let joining = timeout(PATIENCE, laptop.sync().loopback().join(&code)).await.unwrap().unwrap();
+    assert_eq!(timeout(PATIENCE, offer.requested()).await.unwrap().unwrap(), "laptop");
+    let digits = joining.digits().to_string();
+    let (confirmed, finished) =
+        timeout(PATIENCE, async { tokio::join!(offer.confirm(&digits), joining.finish()) }).await.unwrap();
+    confirmed.unwrap();
+    finished.unwrap();
+    assert_eq!(laptop.user().unwrap(), phone.user().unwrap());
+
+    let address = phone_node.listen_addresses()[0].clone();
+    let laptop_node = laptop.sync().loopback().peer(address).start().await.unwrap();
+    tokio::join!(until(&phone, 2), until(&laptop, 2));
+    assert_eq!(phone.all::<Todo>().unwrap(), laptop.all::<Todo>().unwrap());
+
+    // Both are live now: a write on one side shows on the other without being asked for.
+    laptop.insert(Todo { title: "Call Grace".into(), ..Todo::default() }).unwrap();
+    until(&phone, 3).await;
+    laptop_node.stop().await.unwrap();
+    phone_node.stop().await.unwrap();
+    for db in [&phone, &laptop] {
+        let verification = db.verify().unwrap();
+        assert!(verification.is_sound(), "{:?}", verification.differences);
+        let names: Vec<_> = db.devices().unwrap().into_iter().map(|device| device.name).collect();
+        assert_eq!(names, ["phone", "laptop"]);
+    }
+}
