@@ -14,8 +14,8 @@ mod types;
 #[path = "accepted/values.rs"]
 mod values;
 
-use cfost::Synced;
 use cfost::schema::{RowDecoder, RowEncoder, Value, ValueRef};
+use cfost::{Db, Synced, models};
 
 /// The values that a row is stored as.
 fn stored<M: Synced>(row: &M) -> Vec<Value> {
@@ -33,4 +33,14 @@ fn read<M: Synced>(id: M::Id, values: &[Value]) -> M {
 /// The names of a model's columns, without its id.
 fn columns<M: Synced>() -> Vec<&'static str> {
     M::SCHEMA.columns.iter().map(|column| column.name).collect()
+}
+
+/// The row as a database of its own gives it back.
+fn kept<M: Synced>(row: M) -> M {
+    let db = Db::open_in_memory(models![M]).expect("SQLite takes the table");
+    let row = db.insert(row).expect("the row is stored");
+    let id = (M::MAPPING.id)(&row);
+    let all = db.all::<M>().expect("the rows are read");
+    assert_eq!((all.len(), db.count::<M>().unwrap()), (1, 1));
+    db.get(id).expect("the row is read").expect("the row is there")
 }

@@ -215,6 +215,8 @@ impl Default {
                 Some(quote!(#constant::Real(#minus #value)))
             }
             _ if negative.is_some() => None,
+            // SQL's text ends at a NUL.
+            Lit::Str(text) if text.value().contains('\0') => None,
             Lit::Str(text) => Some(quote!(#constant::Text(#text))),
             Lit::ByteStr(bytes) => Some(quote!(#constant::Blob(#bytes))),
             Lit::Bool(value) => {

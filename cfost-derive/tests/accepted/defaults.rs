@@ -80,5 +80,7 @@ fn a_skipped_field_is_read_as_its_default_and_has_no_column() {
     assert_eq!(crate::stored(&page).len(), 7);
     assert_eq!(page.id, Uuid::from_u128(5));
     assert!(page.cache.is_empty());
-    assert_eq!((page.map, page.block, page.text), (HashMap::from([(1, 2)]), 21, "test"));
+    assert_eq!((&page.map, page.block, page.text), (&HashMap::from([(1, 2)]), 21, "test"));
+    let page = crate::kept(Page { block: 5, cache: vec!["x".into()], ..page });
+    assert_eq!((page.cache.len(), page.block, page.rank), (0, 21, 0));
 }

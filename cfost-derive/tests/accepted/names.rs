@@ -2,7 +2,7 @@
 
 use cfost::prelude::*;
 
-use crate::{columns, read, stored};
+use crate::{columns, kept, read, stored};
 
 #[derive(Synced, Debug, PartialEq)]
 struct HTTPLogEntry {
@@ -25,6 +25,8 @@ fn a_table_is_the_struct_in_snake_case_and_a_raw_name_loses_its_mark() {
     assert_eq!(schema.indexes[0].columns, ["select"]);
     let row = HTTPLogEntry { r#type: Uuid::from_u128(1), r#fn: "main".into(), größe: -3, r#match: Some(true) };
     assert_eq!(read::<HTTPLogEntry>(row.r#type, &stored(&row)), row);
+    let copy = HTTPLogEntry { r#fn: row.r#fn.clone(), ..row };
+    assert_eq!(kept(copy), row);
 }
 
 #[derive(Synced)]
@@ -50,6 +52,7 @@ fn an_index_names_fields_and_has_their_columns_and_the_same_index_is_made_once()
     let page = Page { id: Uuid::nil(), title: String::new(), parent: None };
     assert_eq!((page.title.as_str(), page.parent), ("", None));
     assert_eq!((Page::MAPPING.id)(&page), Uuid::nil());
+    assert_ne!((Page::MAPPING.id)(&kept(page)), Uuid::nil(), "an id was minted");
 }
 
 mod private {
@@ -100,6 +103,7 @@ struct Locals {
 fn a_field_may_be_called_what_the_derive_calls_its_own() {
     let row = Locals { model: Uuid::from_u128(3), id: 1, row: 2, value: 3, literal: 4 };
     assert_eq!(read::<Locals>(row.model, &stored(&row)), row);
+    assert_eq!(kept(row.clone()), row);
 }
 
 macro_rules! model {

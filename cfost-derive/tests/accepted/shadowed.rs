@@ -52,9 +52,11 @@ enum Kind {
 
 #[test]
 fn names_of_the_standard_library_may_be_the_apps() {
-    let row = Todo { id: Uuid::nil(), title: String(5), done: true, notes: None, draft: false, kind: Kind::Some };
+    let row =
+        Todo { id: Uuid::from_u128(1), title: String(5), done: true, notes: None, draft: false, kind: Kind::Some };
     let stored = crate::stored(&row);
     assert_eq!(stored, [Value::Integer(5), Value::Integer(1), Value::Null, Value::Text("Some".into())]);
     assert_eq!(crate::read::<Todo>(row.id, &stored), row);
     assert_ne!(row.kind, Kind::None);
+    assert_eq!(crate::kept(row).title, String(5));
 }

@@ -3,7 +3,7 @@
 use cfost::prelude::*;
 use cfost::schema::{MergeRule, SqlType, Value};
 
-use crate::{read, stored};
+use crate::{kept, read, stored};
 
 #[derive(Synced, Debug, Clone, PartialEq)]
 struct Every {
@@ -47,6 +47,7 @@ fn every_column_type_goes_there_and_back() {
         plain: 9,
     };
     assert_eq!(read::<Every>(row.id, &stored(&row)), row);
+    assert_eq!(kept(row.clone()), row);
     let kinds = |kind| Every::SCHEMA.columns.iter().filter(|column| column.sql_type == kind).count();
     assert_eq!(
         [kinds(SqlType::Integer), kinds(SqlType::Real), kinds(SqlType::Text), kinds(SqlType::Blob)],
@@ -94,7 +95,7 @@ struct Votes {
 #[derive(SyncedValue, Debug, Clone, PartialEq)]
 struct Title(String);
 
-#[derive(Synced, Debug, PartialEq)]
+#[derive(Synced, Debug, Clone, PartialEq)]
 struct Project {
     #[synced(id)]
     id: ProjectId,
@@ -116,5 +117,6 @@ fn newtypes_are_columns_ids_and_counters() {
     assert_eq!(values[0], Value::Blob(Uuid::from_u128(2).as_bytes().to_vec()));
     assert_eq!(values[2], Value::Integer(4));
     assert_eq!(read::<Project>(row.id, &values), row);
+    assert_eq!(kept(row.clone()), row);
     assert_eq!(Project::SCHEMA.columns[2].rule, MergeRule::Counter);
 }

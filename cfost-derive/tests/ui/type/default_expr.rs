@@ -18,6 +18,8 @@ struct Todo {
     rank: u64,
     #[synced(default = 'x')]
     letter: String,
+    #[synced(default = "a\0b")]
+    nul: String,
 }
 
 fn main() {
