@@ -83,6 +83,12 @@ struct RunReader<'a> {
     left: usize,
 }
 
+/// A run, and the changes of other logs that it builds on.
+struct ReadRun {
+    served: Served,
+    deps: Vec<(LogId, u64)>,
+}
+
 impl RunReader<'_> {
     /// Reads what is missing of a log up to `last_seq`.
     fn read_log(&mut self, id: LogId, last_seq: u64) -> Result<()> {
@@ -92,7 +98,7 @@ impl RunReader<'_> {
         }
         while self.left > 0 && self.sent.get(&id).copied().unwrap_or(0) < last_seq.min(log.head.seq) {
             let first_seq = self.sent.get(&id).copied().unwrap_or(0) + 1;
-            let Some((served, deps)) = self.read_run(log, first_seq)? else { break };
+            let Some(ReadRun { served, deps }) = self.read_run(log, first_seq)? else { break };
             for (dep, seq) in deps {
                 self.read_log(dep, seq)?;
             }
@@ -105,9 +111,8 @@ impl RunReader<'_> {
         Ok(())
     }
 
-    /// The next run of a log, with the changes of other logs that it builds on; `None` if no signed
-    /// change follows.
-    fn read_run(&self, log: &LogRow, first_seq: u64) -> Result<Option<(Served, Vec<(LogId, u64)>)>> {
+    /// The next run of a log; `None` if no signed change follows.
+    fn read_run(&self, log: &LogRow, first_seq: u64) -> Result<Option<ReadRun>> {
         let budget = self.left.min(RUN_BYTES_MAX - RUN_OVERHEAD_BYTES);
         let mut signed = self.conn.prepare_cached(
             "SELECT position, id, signature FROM cfost_signatures WHERE position BETWEEN ?1 AND ?2 ORDER BY position",
@@ -155,7 +160,7 @@ impl RunReader<'_> {
             changes,
             signatures: vec![(head.seq, signature)],
         };
-        Ok(Some((Served { run, head }, deps)))
+        Ok(Some(ReadRun { served: Served { run, head }, deps }))
     }
 }
 

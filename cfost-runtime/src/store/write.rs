@@ -175,7 +175,7 @@ impl<'c> WriteTx<'c> {
         let columns: Vec<_> = changed.iter().map(|&column| tagged(&schema.columns[column])).collect();
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Update, &columns)?;
-        segment.writer.push(shape, id, values.into_iter())?;
+        segment.writer.push(shape, id, values)?;
         self.chunk.ops += 1;
         Ok(())
     }
