@@ -26,6 +26,8 @@ mod message;
 pub mod pipe;
 mod replica;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ErrorCode, ReplicaError, SyncError};
 pub use replica::{Applied, Refusal, Refused, Replica, Seqs, Served};

@@ -1,5 +1,6 @@
 //! Two and more devices that bring each other up to date, over pipes that break, with peers that lie.
 
+mod document;
 mod exchange;
 mod faults;
 mod fleet;
