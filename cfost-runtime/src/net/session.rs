@@ -6,7 +6,7 @@
 //! what is written behind is bounded by the state machine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use libp2p::PeerId;
@@ -125,6 +125,8 @@ struct OutboxState {
     written: AtomicUsize,
     /// Queued and not yet written.
     pending: AtomicUsize,
+    /// The stream takes no more.
+    failed: AtomicBool,
     progress: Notify,
 }
 
@@ -140,9 +142,13 @@ impl Outbox {
     fn push(&self, bytes: Vec<u8>) {
         if !bytes.is_empty() {
             self.state.pending.fetch_add(bytes.len(), Ordering::AcqRel);
-            // The writer is gone if the stream is: the reader tells the session.
+            // The writer is gone once it has failed, which the worker notices next.
             let _ = self.queue.send(bytes);
         }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state.failed.load(Ordering::Acquire)
     }
 
     fn is_empty(&self) -> bool {
@@ -165,23 +171,33 @@ async fn write_all(
     state: Arc<OutboxState>,
 ) {
     while let Some(chunk) = chunks.recv().await {
-        let mut rest = &chunk[..];
-        while !rest.is_empty() {
-            match timeout(WRITE_STALL_TIMEOUT, write.write(rest)).await {
-                Ok(Ok(n)) if n > 0 => {
-                    rest = &rest[n..];
-                    state.written.fetch_add(n, Ordering::AcqRel);
-                    state.pending.fetch_sub(n, Ordering::AcqRel);
-                    state.progress.notify_one();
-                }
-                _ => return,
-            }
-        }
-        if chunks.is_empty() && !matches!(timeout(WRITE_STALL_TIMEOUT, write.flush()).await, Ok(Ok(()))) {
+        let more = !chunks.is_empty();
+        if write_chunk(&mut write, &chunk, more, &state).await.is_none() {
+            state.failed.store(true, Ordering::Release);
+            state.progress.notify_one();
             return;
         }
     }
     let _ = timeout(WRITE_STALL_TIMEOUT, write.close()).await;
+}
+
+/// `None` if the stream failed, or made no progress for too long.
+async fn write_chunk(write: &mut WriteHalf<Stream>, chunk: &[u8], more: bool, state: &OutboxState) -> Option<()> {
+    let mut rest = chunk;
+    while !rest.is_empty() {
+        let n = timeout(WRITE_STALL_TIMEOUT, write.write(rest)).await.ok()?.ok()?;
+        if n == 0 {
+            return None;
+        }
+        rest = &rest[n..];
+        state.written.fetch_add(n, Ordering::AcqRel);
+        state.pending.fetch_sub(n, Ordering::AcqRel);
+        state.progress.notify_one();
+    }
+    match more {
+        true => Some(()),
+        false => timeout(WRITE_STALL_TIMEOUT, write.flush()).await.ok()?.ok(),
+    }
 }
 
 /// What woke the worker.
@@ -252,6 +268,9 @@ impl Worker {
         let wake = self.shared.started + Duration::from_millis(wake_ms.min(FAR_MS));
         if self.is_drained() {
             return Woken::Stop;
+        }
+        if self.outbox.has_failed() {
+            return Woken::Disconnected;
         }
         tokio::select! {
             biased;
