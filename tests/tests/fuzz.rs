@@ -1,7 +1,10 @@
 //! Every decoder survives mutations of valid bytes, as many as a run of the tests has time for.
 //! `tests/fuzz` goes on from there, with instrumentation and without an end.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::panic;
+use std::path::Path;
 
 use cfost_tests::fuzz::{Mutator, Random, TARGETS};
 
@@ -38,4 +41,12 @@ fn mutated_bytes_break_no_promise() {
             }
         }
     }
+}
+
+#[test]
+fn every_target_is_there_for_libfuzzer_too() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml")).unwrap();
+    let binaries = manifest.split("[[bin]]").skip(1).filter_map(|it| it.split('"').nth(1)).collect::<BTreeSet<_>>();
+    let targets = TARGETS.iter().map(|target| target.name).collect::<BTreeSet<_>>();
+    assert_eq!(binaries, targets);
 }

@@ -5,7 +5,8 @@
 /// The most bytes of one packed change: a larger transaction is split inside one atomic group.
 pub const CHANGE_BYTES_MAX: usize = 640 * 1024;
 
-/// The most ops of one change, all segments taken together.
+/// The most ops of one change, all segments taken together. A reader sees one segment at a time, and
+/// refuses what is over the limit in that one.
 pub const CHANGE_OPS_MAX: u32 = 4096;
 
 /// The most segments (so tables) of one change.

@@ -54,7 +54,8 @@ impl EpochKey {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Key::from(*self.key))
+        let key: &Key = (&*self.key).into();
+        XChaCha20Poly1305::new(key)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cases;
 use crate::maker::{TestSegment, change, empty_chain, epoch_key, run, segment};
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(200))]
 
     /// A segment's ops come back as they went in, and writing them again gives the same bytes.
     #[test]
@@ -135,7 +135,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(1_000))]
+    #![proptest_config(cases(400))]
 
     /// Bytes that are altered anywhere, in any way, are no run of this log, or the same run.
     #[test]
