@@ -110,6 +110,26 @@ fn a_device_that_joins_while_others_are_connected_is_introduced_first() {
     assert_eq!(pipe.session(End::Dialer).peer(), Some(laptop.device()));
 }
 
+/// A session is told of what others brought only after the fact, and may read their changes before.
+#[test]
+fn a_device_is_introduced_before_its_changes_even_in_the_middle_of_an_exchange() {
+    let (phone, laptop) = two_devices();
+    laptop.write_notes(60);
+    let mut pipe = connect(&phone, &laptop);
+    for end in [End::Dialer, End::Listener] {
+        pipe.turn(end);
+    }
+    assert!(pipe.session(End::Listener).wakes_at() == 0, "there is more to send");
+    let tablet = laptop.pair("tablet");
+    tablet.write("from the tablet");
+    sync(&tablet, &laptop);
+    // Nobody has told the session yet.
+    pipe.run();
+    let skipped = |event: &Event| matches!(event, Event::LogSkipped { .. });
+    assert!(!pipe.take_events(End::Dialer).iter().any(skipped));
+    assert_eq!(phone.contents(), laptop.contents());
+}
+
 /// What is on its way to `end`, left there.
 fn frames_arriving(pipe: &mut Pipe, end: End) -> Vec<u8> {
     let bytes = pipe.intercept(end);

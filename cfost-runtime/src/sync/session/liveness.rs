@@ -34,12 +34,12 @@ impl Liveness {
         }
     }
 
-    /// The clock shows `now`. If nobody looked at it for as long as a peer may be silent, this device
-    /// slept or was busy: what the peer sent meanwhile waits in the connection, so its silence is
-    /// counted anew.
+    /// The clock shows `now`. A session is called at every heartbeat; if nobody did so for much longer,
+    /// this device slept or was busy: what the peer sent meanwhile waits in the connection, so its silence
+    /// is counted anew.
     pub(super) fn wake(&mut self, now: u64) {
         let now = now.max(self.now);
-        if now - self.now > HEARTBEAT_MS + (SILENCE_MS_MAX - 2 * HEARTBEAT_MS) {
+        if now - self.now > SILENCE_MS_MAX - HEARTBEAT_MS {
             self.heard = now;
             self.frame_begun = self.frame_begun.map(|_| now);
             self.progressed = now;

@@ -229,6 +229,8 @@ impl Session {
             if served.is_empty() {
                 shared.dirty = false;
             } else {
+                // Looked at after the changes were read: who wrote them was learned before they were.
+                self.identities_changed(replica)?;
                 bytes += self.send_runs(space, &served)?;
             }
             self.outgoing.served_last = Some(space);
