@@ -37,7 +37,7 @@ struct ShapeEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape(u32);
 
-/// A point in a [`SegmentWriter`] to go back to.
+/// A point in a [`SegmentWriter`] to go back to. Void once the writer went back beyond it, or was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     bytes: usize,
@@ -220,14 +220,15 @@ impl SegmentWriter {
     }
 
     /// Forgets all ops after `mark`. Their shapes stay good: the next op that uses one introduces it.
-    /// A mark that the segment was taken back beyond already does nothing.
+    ///
+    /// Marks nest, like the savepoints they are for: going back to one voids those taken after it.
     pub fn truncate(&mut self, mark: Mark) {
         if mark.bytes >= self.bytes.len() {
             return;
         }
         self.bytes.truncate(mark.bytes);
         self.ops = mark.ops;
-        for shape in self.introduced.drain(mark.introduced..) {
+        for shape in self.introduced.drain(mark.introduced.min(self.introduced.len())..) {
             self.shapes[shape as usize].number = None;
         }
     }
