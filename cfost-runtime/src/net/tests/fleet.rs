@@ -50,6 +50,12 @@ impl MemoryReplica {
         Arc::new(Self::new(keys, host, space, epoch, Arc::new(joined.log)))
     }
 
+    /// The same, of a device that was let in by hand.
+    pub(super) fn admitted(keys: DeviceKeys, host: &Host, admission: Admission) -> Arc<Self> {
+        let (space, epoch) = admission.space_keys.into_iter().next().unwrap();
+        Arc::new(Self::new(keys, host, space, epoch, admission.log))
+    }
+
     fn new(keys: DeviceKeys, host: &Host, space: SpaceId, epoch: EpochKey, log: Arc<IdentityLog>) -> Self {
         Self {
             keys,

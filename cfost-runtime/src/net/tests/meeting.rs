@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::fleet::{addresses, event, fleet, node, start, until};
-use crate::net::{NodeConfig, NodeEvent, Transport};
+use super::fleet::{MemoryReplica, addresses, event, fleet, node, start, until};
+use crate::identity::{AddDevice, DeviceKeys};
+use crate::net::{Admitter, NodeConfig, NodeEvent, Transport};
+use crate::sync::Replica;
 
 fn caught_up(event: &NodeEvent) -> Option<Duration> {
     match event {
@@ -186,4 +188,24 @@ async fn a_third_device_gets_changes_through_the_one_that_it_can_reach() {
     for node in [left, middle, right] {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_was_added_elsewhere_is_let_in_by_its_certificate() {
+    let devices = fleet(8, 2);
+    let keys = DeviceKeys::generate(&devices[1].host);
+    let request = AddDevice::new(devices[1].identity().unwrap().user_id(), &keys, "tablet").unwrap();
+    let admission = devices[1].admit(request).unwrap();
+    let tablet = MemoryReplica::admitted(keys, &devices[1].host, admission);
+    devices[0].write(10, 100);
+    tablet.write(10, 100);
+    // The phone has never heard of the tablet, which only the laptop knows.
+    assert_eq!(devices[0].devices(), 2);
+    let phone = node(&devices[0], vec![]).await;
+    let there = node(&tablet, phone.listen_addresses()).await;
+    until("both hold all", || devices[0].held() == 20 && tablet.held() == 20).await;
+    assert_eq!(devices[0].devices(), 3);
+    until("the phone counts it among its devices", || phone.peers().len() == 2).await;
+    there.stop().await;
+    phone.stop().await;
 }
