@@ -5,8 +5,9 @@
 //! 1. [Getting started](getting_started)
 //! 2. [Models and column types](models)
 //! 3. [Writing and reading](writing_and_reading)
-//! 4. [Errors and recovery](errors_and_recovery)
-//! 5. [Shipping](shipping)
+//! 4. [Pairing and sync](pairing_and_sync)
+//! 5. [Errors and recovery](errors_and_recovery)
+//! 6. [Shipping](shipping)
 
 #[doc = include_str!("../chapters/getting-started.md")]
 pub mod getting_started {}
@@ -17,8 +18,16 @@ pub mod models {}
 #[doc = include_str!("../chapters/writing-and-reading.md")]
 pub mod writing_and_reading {}
 
+#[doc = include_str!("../chapters/pairing-and-sync.md")]
+pub mod pairing_and_sync {}
+
 #[doc = include_str!("../chapters/errors-and-recovery.md")]
 pub mod errors_and_recovery {}
 
 #[doc = include_str!("../chapters/shipping.md")]
 pub mod shipping {}
+
+/// The README, whose example is compiled like those of the chapters.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}

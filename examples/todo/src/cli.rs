@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cfost::net::Multiaddr;
 use clap::{Args, Parser, Subcommand};
 
 /// A todo list whose data lives on your devices.
@@ -115,7 +116,10 @@ pub(crate) enum Command {
     },
     /// One device of the demo, which talks to it over stdin and stdout
     #[command(hide = true)]
-    DemoDevice,
+    DemoDevice {
+        /// What the device is called
+        name: String,
+    },
 }
 
 /// Who to register.
@@ -144,11 +148,14 @@ pub(crate) struct Login {
 pub(crate) struct Network {
     /// Accept connections here, as '/ip4/0.0.0.0/tcp/4001' [default: any free port]
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) listen: Vec<String>,
-    /// Also look for a device here
+    pub(crate) listen: Vec<Multiaddr>,
+    /// Also look for a device here, at an address that 'todo run' shows there
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) peer: Vec<String>,
+    pub(crate) peer: Vec<Multiaddr>,
     /// Don't look for devices on the local network
     #[arg(long)]
     pub(crate) no_lan: bool,
+    /// Stay on this machine, to try two databases with each other
+    #[arg(long, conflicts_with = "listen")]
+    pub(crate) loopback: bool,
 }

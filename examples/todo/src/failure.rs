@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use cfost::net::NetError;
+
 /// An error as the user sees it: a sentence, and often a second one that helps.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -42,6 +44,12 @@ impl From<io::Error> for Failure {
 
 impl From<cfost::Error> for Failure {
     fn from(error: cfost::Error) -> Self {
+        Self::plain(error.to_string())
+    }
+}
+
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Self {
         Self::plain(error.to_string())
     }
 }

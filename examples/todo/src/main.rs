@@ -2,15 +2,18 @@
 
 mod account;
 mod cli;
+mod demo;
 mod failure;
 mod history;
 mod model;
 mod paths;
+mod peers;
 mod pick;
 mod term;
 mod todos;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cfost::prelude::*;
@@ -39,7 +42,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Some(command) = cli.command else {
         return Ok(Cli::command().print_help()?);
     };
-    let db = open(cli.db)?;
+    if let Command::Demo { keep } = command {
+        return runtime()?.block_on(demo::run(screen, keep));
+    }
+    let db = open(cli.db, &command)?;
     let screen = &mut screen;
     match command {
         Command::Register(account) => account::register(&db, &account, screen),
@@ -54,17 +60,27 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rm { todos } => todos::remove(&db, &todos, screen),
         Command::List { open } => todos::list(&db, open, screen),
         Command::Oplog { limit } => history::show(&db, limit, screen),
-        _ => Ok(()),
+        Command::Pair { network, svg } => runtime()?.block_on(peers::pair(&db, &network, svg.as_deref(), screen)),
+        Command::Join { code, name, network } => {
+            runtime()?.block_on(peers::join(&db, &code, name.as_deref(), &network, screen))
+        }
+        Command::Run { network } => runtime()?.block_on(peers::run(&db, &network, screen)),
+        Command::DemoDevice { .. } => runtime()?.block_on(demo::serve(&db)),
+        Command::Demo { .. } => Ok(()),
     }
 }
 
 /// The database at `path`, or at its usual place, created if it isn't there.
-fn open(path: Option<std::path::PathBuf>) -> Result<Db, Failure> {
+fn open(path: Option<PathBuf>, command: &Command) -> Result<Db, Failure> {
     let path = match path {
         Some(path) => path,
         None => paths::default_db()?,
     };
-    Ok(Db::open(path, models![Todo])?)
+    let options = match command {
+        Command::DemoDevice { name } => Db::options().device_name(name),
+        _ => Db::options(),
+    };
+    Ok(options.open(path, models![Todo])?)
 }
 
 /// Only what talks to other devices needs an async runtime.
