@@ -44,7 +44,11 @@ impl From<io::Error> for Failure {
 
 impl From<cfost::Error> for Failure {
     fn from(error: cfost::Error) -> Self {
-        Self::plain(error.to_string())
+        match error {
+            // What the library tells a programmer, in the words of this program.
+            cfost::Error::LoggedOut => Self::new("this device is locked", "'todo login' unlocks it"),
+            other => Self::plain(other.to_string()),
+        }
     }
 }
 

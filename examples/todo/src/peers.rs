@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cfost::SyncOptions;
 use cfost::identity::IdentityError;
-use cfost::net::{NetError, NodeEvent};
+use cfost::net::{NetError, NodeEvent, Transport};
 use cfost::prelude::*;
 use cfost::sync::Tally;
 use tokio::sync::broadcast::error::RecvError;
@@ -100,15 +100,20 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
         Ok(printable(&device.map_or_else(|| id.to_string(), |device| device.name)))
     };
     let (who, what) = match event {
-        NodeEvent::PeerConnected { device, transport } => (name(*device)?, format!("connected, {transport:?}")),
+        NodeEvent::PeerConnected { device, transport } => {
+            let over = if *transport == Transport::Quic { "QUIC" } else { "TCP" };
+            (name(*device)?, format!("connected over {over}"))
+        }
         NodeEvent::PeerDisconnected { device, .. } => (name(*device)?, "away".to_owned()),
         NodeEvent::CaughtUp { device, received, sent, elapsed } => {
-            if *received == Default::default() && *sent == Default::default() {
-                (name(*device)?, "has the same".to_owned())
-            } else {
-                let ms = elapsed.as_secs_f64() * 1000.0;
-                let got = format!("received {}, sent {}", amount(*received), amount(*sent));
-                (name(*device)?, format!("{got}, in {ms:.1} ms"))
+            let moved: Vec<String> = [("received", *received), ("sent", *sent)]
+                .into_iter()
+                .filter_map(|(verb, it)| amount(verb, it))
+                .collect();
+            let ms = elapsed.as_secs_f64() * 1000.0;
+            match moved.as_slice() {
+                [] => (name(*device)?, "has the same".to_owned()),
+                moved => (name(*device)?, format!("{}, in {ms:.1} ms", moved.join(", "))),
             }
         }
         NodeEvent::PeerRefused { peer, reason } => (peer.to_string(), format!("turned away: {reason}")),
@@ -119,9 +124,10 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
     screen.line(format!("{who}  {what}"))
 }
 
-fn amount(tally: Tally) -> String {
+/// What went one way, if anything did.
+fn amount(verb: &str, tally: Tally) -> Option<String> {
     let changes = usize::try_from(tally.changes).unwrap_or(usize::MAX);
-    format!("{} ({} bytes)", counted(changes, "change"), tally.bytes)
+    (changes > 0).then(|| format!("{verb} {} ({} bytes)", counted(changes, "change"), tally.bytes))
 }
 
 /// Whether the digits may be typed once more.
