@@ -33,9 +33,20 @@ const SINGLES: usize = 20_000;
 const ROUNDS: usize = 5;
 
 fn main() {
+    #[cfg(feature = "net")]
+    if let Ok(dir) = std::env::var(network::PEER) {
+        return network::serve(Path::new(&dir));
+    }
     let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let measures: [(&str, fn()); 5] =
-        [("create", create), ("create-one", create_one), ("update", update), ("apply", apply), ("bytes", bytes)];
+    let measures: &[(&str, fn())] = &[
+        ("create", create),
+        ("create-one", create_one),
+        ("update", update),
+        ("apply", apply),
+        ("bytes", bytes),
+        #[cfg(feature = "net")]
+        ("sync-10k-ms", network::sync_10k),
+    ];
     for (name, measure) in measures {
         if chosen.is_empty() || chosen.iter().any(|chosen| chosen == name) {
             measure();
@@ -250,4 +261,103 @@ fn median(mut figures: Vec<f64>) -> f64 {
 
 fn report(name: &str, ours: f64, bare: f64) {
     println!("bench\t{name}\t{ours:.3}\t{:.2}", ours / bare);
+}
+
+/// Two processes on loopback: TCP, Noise, yamux.
+#[cfg(feature = "net")]
+mod network {
+    use std::io::{BufRead, BufReader};
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use cfost::net::{Multiaddr, NodeEvent};
+    use tempfile::TempDir;
+
+    use super::{Todo, median, open, todo};
+    use cfost_tests::fleet;
+
+    /// Tells this program that it is the peer, and where its database is.
+    pub(super) const PEER: &str = "CFOST_BENCH_PEER";
+
+    const OPS: usize = 10_000;
+    const OPS_PER_TRANSACTION: usize = 100;
+    const ROUNDS: usize = 9;
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// From dialling until 10k ops of another process are on the disk here, in milliseconds.
+    pub(super) fn sync_10k() {
+        let figures = (0..ROUNDS).map(|_| round()).collect();
+        println!("bench\tsync-10k-ms\t{:.1}\t-", median(figures));
+    }
+
+    fn round() -> f64 {
+        let dirs = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let db = open(dirs.1.path());
+        {
+            let author = open(dirs.0.path());
+            for first in (0..OPS).step_by(OPS_PER_TRANSACTION) {
+                author.insert_all((first..first + OPS_PER_TRANSACTION).map(todo)).unwrap();
+            }
+            fleet::pair(&author, &db, &cfost::host::Host::system()).unwrap();
+        }
+        let (peer, address) = Peer::start(dirs.0.path());
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
+        let took = runtime.block_on(async {
+            let start = Instant::now();
+            let node = db.sync().loopback().peer(address).start().await.unwrap();
+            let mut events = node.events();
+            let mut ops = 0;
+            let all = async {
+                while ops < OPS as u64 {
+                    if let NodeEvent::Applied { ops: applied, .. } = events.recv().await.unwrap() {
+                        ops += applied;
+                    }
+                }
+            };
+            tokio::time::timeout(PATIENCE, all).await.expect("the ops did not arrive in time");
+            let took = start.elapsed();
+            node.stop().await.unwrap();
+            took
+        });
+        drop(peer);
+        assert_eq!(db.count::<Todo>().unwrap(), OPS as u64);
+        took.as_secs_f64() * 1e3
+    }
+
+    /// The other process; ended when dropped.
+    struct Peer(Child);
+
+    impl Peer {
+        fn start(dir: &Path) -> (Self, Multiaddr) {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .env(PEER, dir)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            (Self(child), line.trim().parse().unwrap())
+        }
+    }
+
+    impl Drop for Peer {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// The other process: listens until its standard input ends.
+    pub(super) fn serve(dir: &Path) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
+        runtime.block_on(async {
+            let node = open(dir).sync().loopback().start().await.unwrap();
+            let tcp = node.listen_addresses().into_iter().find(|address| address.to_string().contains("/tcp/"));
+            println!("{}", tcp.unwrap());
+            let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await;
+            node.stop().await.unwrap();
+        });
+    }
 }
