@@ -70,9 +70,14 @@ impl SyncOptions {
         for address in store.peers()?.into_iter().flat_map(|peer| peer.addresses) {
             self.config.addresses.extend(address.parse::<Multiaddr>().ok());
         }
+        // Remembered addresses stay right when the port stays the same.
+        self.config.port = self.config.port.or(store.port()?);
         let replica = Arc::new(StoreReplica::new(Arc::clone(&store))?);
         let mut commits = self.db.commits()?;
         let node = net::Node::start(self.config, &keys.transport_secret(), replica).await?;
+        if let Some(port) = node.port() {
+            store.remember_port(port)?;
+        }
         let changed = node.local_changed();
         let tell = tokio::spawn(async move {
             while commits.next().await.is_some() {

@@ -226,6 +226,21 @@ impl Store {
         })
     }
 
+    /// The port that this device listened on last.
+    #[cfg(feature = "net")]
+    pub(crate) fn port(&self) -> Result<Option<u16>> {
+        self.with_state(|conn, _| Ok(meta(conn, "port")?))
+    }
+
+    /// Remembers the port that this device listens on.
+    #[cfg(feature = "net")]
+    pub(crate) fn remember_port(&self, port: u16) -> Result<()> {
+        if self.port()? == Some(port) {
+            return Ok(());
+        }
+        self.durably(|conn, _| Ok(set_meta(conn, "port", port)?))
+    }
+
     /// What is known of the peers.
     pub(crate) fn peers(&self) -> Result<Vec<PeerRecord>> {
         self.with_state(|conn, _| {
