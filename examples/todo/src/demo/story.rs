@@ -7,7 +7,8 @@ use super::remote::Remote;
 use crate::failure::Failure;
 use crate::term::{Look, Screen, counted};
 
-const TOLD_COLUMNS: usize = 80;
+/// Leaves room for a device and a time in 80 columns.
+const TOLD_COLUMNS: usize = 56;
 
 /// Runs the demo. The databases are in `keep`, or in a folder that is removed at the end.
 ///
@@ -61,7 +62,7 @@ impl Story {
         self.chapter("Ada registers on her phone")?;
         let args = ["Ada", "ada@example.org", "correct horse battery staple"];
         let ([user], took) = self.phone.ask("register", &args).await?;
-        self.told("phone", &format!("user {user}: a key made from 24 words, no server"), took)
+        self.told("phone", &format!("is user {}, a key made from 24 words", short(&user)), took)
     }
 
     async fn add_offline(&mut self) -> Result<String, Failure> {
@@ -76,13 +77,13 @@ impl Story {
         let ([code], took) = self.phone.ask("invite", &[]).await?;
         self.told("phone", &format!("shows a QR code, here as text of {} characters", code.len()), took)?;
         let ([digits], took) = self.laptop.ask("join", &[&code]).await?;
-        self.told("laptop", &format!("dials the phone, proves it saw the code, shows {digits}"), took)?;
+        self.told("laptop", &format!("dials, proves that it saw the code, shows {digits}"), took)?;
         // The phone waits until the laptop has stored what it was given.
         let typed = [digits.as_str()];
         let (confirmed, joined) = tokio::join!(self.phone.ask("confirm", &typed), self.laptop.ask("joined", &[]));
         let (([name], took), ([user], joining_took)) = (confirmed?, joined?);
-        self.told("phone", &format!("{digits} is typed in: certifies the {name}, seals it the keys"), took)?;
-        self.told("laptop", &format!("is a device of user {user} now"), joining_took)
+        self.told("phone", &format!("{digits} is typed in: the {name} gets the keys"), took)?;
+        self.told("laptop", &format!("is a device of user {} now", short(&user)), joining_took)
     }
 
     async fn add_on_the_laptop(&mut self) -> Result<(), Failure> {
@@ -110,17 +111,16 @@ impl Story {
         let ([address], took) = self.phone.ask("listen", &[]).await?;
         let at = address.split("/p2p/").next().unwrap_or(&address);
         self.told("phone", &format!("listens on {at}"), took)?;
-        let ([_], _) = self.laptop.ask("dial", &[&address]).await?;
+        let ([_], took) = self.laptop.ask("dial", &[&address]).await?;
+        self.told("laptop", "dials it; both will prove who they are", took)?;
         let (laptop, _) = self.laptop.ask("caught-up", &[]).await?;
         let (phone, _) = self.phone.ask("caught-up", &[]).await?;
-        let [changes, ops, bytes, micros] = &laptop;
-        self.told(
-            "laptop",
-            &format!("dials, both prove who they are; received {}", amount(changes, ops, bytes)),
-            micros_of(micros),
-        )?;
-        let [changes, ops, bytes, micros] = &phone;
-        self.told("phone", &format!("received {}", amount(changes, ops, bytes)), micros_of(micros))?;
+        for (who, [changes, ops, bytes, micros]) in [("laptop", laptop), ("phone", phone)] {
+            let took = Duration::from_micros(micros.parse().unwrap_or(0));
+            let count = |text: &str, noun| counted(text.parse().unwrap_or(0), noun);
+            let received = format!("{} in {}, {}", count(&ops, "op"), count(&changes, "change"), count(&bytes, "byte"));
+            self.told(who, &format!("received {received}; both are level"), took)?;
+        }
         let ([], _) = self.laptop.ask("offline", &[]).await?;
         let ([], _) = self.phone.ask("offline", &[]).await?;
         self.lists().await
@@ -150,7 +150,7 @@ impl Story {
         for device in [&mut self.phone, &mut self.laptop] {
             let ([ops, bytes], took) = device.ask("verify", &[]).await?;
             let name = device.name;
-            let told = format!("rebuilt from its oplog, {ops} ops, it is the same; {bytes} bytes of file");
+            let told = format!("{ops} ops rebuild the same rows; the file has {bytes} bytes");
             told_by(&mut self.screen, name, &told, took)?;
         }
         if phone != laptop {
@@ -190,14 +190,9 @@ fn told_by(screen: &mut Screen, who: &str, what: &str, took: Duration) -> Result
     screen.line(format!("     {who}  {what:<TOLD_COLUMNS$}  {took}"))
 }
 
-/// What came in.
-fn amount(changes: &str, ops: &str, bytes: &str) -> String {
-    let count = |text: &str, noun| counted(text.parse().unwrap_or(0), noun);
-    format!("{} in {}, {}", count(ops, "op"), count(changes, "change"), count(bytes, "byte"))
-}
-
-fn micros_of(text: &str) -> Duration {
-    Duration::from_micros(text.parse().unwrap_or(0))
+/// The beginning of an id.
+fn short(id: &str) -> &str {
+    id.split('-').next().unwrap_or(id)
 }
 
 fn figure(took: Duration) -> String {
