@@ -150,6 +150,7 @@ fn the_last_delete_or_edit_decides_and_an_edit_brings_back_every_column() {
     fleet::sync(&laptop.db, &phone.db).unwrap();
 
     let expected = Todo { votes: 4, ..milk };
-    assert_eq!(phone.db.all::<Todo>().unwrap(), [expected.clone()]);
-    assert_eq!(laptop.db.all::<Todo>().unwrap(), [expected]);
+    for device in [phone, laptop] {
+        assert_eq!(device.db.all::<Todo>().unwrap(), std::slice::from_ref(&expected));
+    }
 }

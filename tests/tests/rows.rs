@@ -38,7 +38,7 @@ fn what_is_written_is_read_back_and_survives_a_restart() {
         edited
     };
     let db = Db::open(&path, models![Todo]).unwrap();
-    assert_eq!(db.all::<Todo>().unwrap(), [milk.clone()]);
+    assert_eq!(db.all::<Todo>().unwrap(), std::slice::from_ref(&milk));
     assert_eq!(db.count::<Todo>().unwrap(), 1);
     let rows: Vec<(Uuid, i64)> = db.sql("SELECT id, votes FROM todos WHERE completed = ?").bind(true).rows().unwrap();
     assert_eq!(rows, [(milk.id, 2)]);

@@ -1,12 +1,12 @@
 //! The database file: tables, transactions, the oplog, and what is applied of it.
 //!
-//! The only room that speaks SQL to the disk. A [`Store`] has one writing connection under a lock and
+//! The only room that speaks SQL to the disk. A `Store` has one writing connection under a lock and
 //! a pool of reading ones. Every write, local or from a peer, runs in one SQL transaction that keeps
 //! the change and what it does to the rows together, so that the rows are always those that the oplog
-//! gives: [`Store::verify`] rebuilds them and compares.
+//! gives: `verify` rebuilds them and compares.
 //!
 //! Other processes may write to the same file. Each transaction first asks SQLite whether one has, and
-//! reads its [`State`](state::State) anew then.
+//! reads its `State` anew then.
 
 mod account;
 mod apply;
