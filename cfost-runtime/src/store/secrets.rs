@@ -42,14 +42,20 @@ pub(super) struct Open {
 }
 
 impl Secrets {
-    /// Reads what the file holds.
-    pub(super) fn read(conn: &Connection) -> Result<Self> {
+    /// Reads what the file holds. `known` is what was read before: an identity log that has not grown
+    /// since need not be checked again.
+    pub(super) fn read(conn: &Connection, known: Option<&Self>) -> Result<Self> {
         let missing = |what: &str| StoreError::Corrupt { what: format!("{what} is missing") };
         let root: [u8; 32] = meta(conn, "root")?.ok_or_else(|| missing("the user's root key"))?;
+        let root = RootPublic::from_bytes(root);
         let device: [u8; 16] = meta(conn, "device")?.ok_or_else(|| missing("the device's id"))?;
-        let mut select = conn.prepare_cached("SELECT entry FROM cfost_identity")?;
-        let entries: Vec<Vec<u8>> = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let identity = IdentityLog::from_entries(RootPublic::from_bytes(root), entries)?;
+        let entries: i64 =
+            conn.prepare_cached("SELECT count(*) FROM cfost_identity")?.query_row([], |row| row.get(0))?;
+        let same = |known: &&Self| known.identity.root() == root && known.identity.entry_count() as i64 == entries;
+        let identity = match known.filter(same) {
+            Some(known) => Arc::clone(&known.identity),
+            None => Arc::new(read_identity(conn, root)?),
+        };
         let open = match meta::<Zeroizing32>(conn, "open_master")? {
             None => None,
             Some(master) => Some(Open::read(conn, master.into_key()?)?),
@@ -59,7 +65,7 @@ impl Secrets {
             .query_map([], |row| Ok(((SpaceId::from_bytes(row.get(0)?), row.get(1)?), row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let home = SpaceId::home_of(identity.user_id());
-        Ok(Self { device: DeviceId::from_bytes(device), home, commitments, open, identity: Arc::new(identity) })
+        Ok(Self { device: DeviceId::from_bytes(device), home, commitments, open, identity })
     }
 
     /// Makes the unnamed user of a new database, with this device as its first.
@@ -161,6 +167,12 @@ impl Open {
         }
         Ok(Self { master, keys, epochs })
     }
+}
+
+fn read_identity(conn: &Connection, root: RootPublic) -> Result<IdentityLog> {
+    let mut select = conn.prepare_cached("SELECT entry FROM cfost_identity")?;
+    let entries: Vec<Vec<u8>> = select.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(IdentityLog::from_entries(root, entries)?)
 }
 
 /// Makes this database the device with `keys` of the user with this identity log.

@@ -42,8 +42,12 @@ pub(super) struct Own {
 impl State {
     /// Reads the state of a database.
     pub(super) fn read(conn: &Connection, tables: &[Table]) -> Result<Self> {
+        Self::read_with(conn, tables, None)
+    }
+
+    fn read_with(conn: &Connection, tables: &[Table], known: Option<&Secrets>) -> Result<Self> {
         let data_version = pragma(conn, "data_version")?;
-        let secrets = Secrets::read(conn)?;
+        let secrets = Secrets::read(conn, known)?;
         let mut registry = Registry::read(conn)?;
         let own = Own::read(conn, &mut registry, &secrets)?;
         let newest = registry.iter().map(|log| log.last_at).max().unwrap_or(Timestamp::ZERO);
@@ -57,7 +61,7 @@ impl State {
         let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
             let before = self.hlc.last();
-            *self = Self::read(conn, tables)?;
+            *self = Self::read_with(conn, tables, Some(&self.secrets))?;
             self.hlc.advance_to(before);
         }
         Ok(())
@@ -83,7 +87,7 @@ impl State {
 impl Own {
     /// Begins the first log of a new database.
     pub(super) fn found(conn: &Connection, host: &Host) -> Result<()> {
-        let secrets = Secrets::read(conn)?;
+        let secrets = Secrets::read(conn, None)?;
         let author = secrets.opened()?.keys.public().signing;
         incarnation::start_log(conn, &mut Registry::read(conn)?, &secrets, host, author)?;
         Ok(())
