@@ -12,10 +12,8 @@ pub use hlc::{DRIFT_MS_MAX, Hlc, within_drift};
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// A hybrid logical timestamp: 48 bits of Unix milliseconds, then a 16-bit counter.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

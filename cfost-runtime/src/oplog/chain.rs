@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::header::{Header, HeaderParts};
 use super::{ChangeId, LogId, OplogError, PackedChange, SpaceId};
 
 /// The newest change of a log: its number and its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The change's number, from 1; 0 for a log without changes.
     pub seq: u64,
@@ -80,7 +78,7 @@ impl Chain {
 }
 
 /// For a space: the newest change held of each log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier(BTreeMap<LogId, Head>);
 
 impl Frontier {
