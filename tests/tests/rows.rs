@@ -53,3 +53,17 @@ fn what_is_written_is_read_back_and_survives_a_restart() {
     let ops: Vec<(String, String)> = db.sql("SELECT op_type, data FROM cfost_oplog ORDER BY seq").rows().unwrap();
     assert_eq!(ops.iter().map(|(op, _)| op.as_str()).collect::<Vec<_>>(), ["create", "update", "delete"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_can_read_a_new_database() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path().join("todo.db"), models![Todo]).unwrap();
+    db.insert(todo("Buy milk")).unwrap();
+    for name in ["todo.db", "todo.db-wal", "todo.db-shm"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}

@@ -69,6 +69,7 @@ pub(super) fn connect(path: Option<&Path>) -> Result<Connection, StoreError> {
     let conn = match path {
         None => Connection::open_in_memory()?,
         Some(path) => {
+            create_private(path);
             Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE))
                 .map_err(|error| cannot_open(path, &error))?
         }
@@ -148,6 +149,16 @@ pub(super) fn set_meta(conn: &Connection, key: &str, value: impl ToSql) -> Resul
 pub(super) fn remove_meta(conn: &Connection, key: &str) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM cfost_meta WHERE key = ?1")?.execute([key])?;
     Ok(())
+}
+
+/// Makes a file that only its owner can read: the device's keys will be in it. SQLite gives the files
+/// beside it the same permissions. If it can't be made, opening it says why.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
 }
 
 fn flags(mode: OpenFlags) -> OpenFlags {
