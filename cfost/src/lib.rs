@@ -17,9 +17,40 @@
 //!     pub votes: i64,
 //! }
 //!
-//! let models = models![Todo];
-//! assert_eq!(models[0].schema.table, "todos");
+//! # fn main() -> cfost::Result<()> {
+//! let db = Db::open_in_memory(models![Todo])?;
+//!
+//! // One transaction is one change: it is committed as a whole, and replicates as a whole.
+//! let milk = db.write(|tx| {
+//!     let milk = tx.insert(Todo { title: "Buy milk".into(), ..Todo::default() })?;
+//!     tx.update(milk.id, |todo: &mut Todo| todo.votes += 1)
+//! })?;
+//! assert_eq!(db.get::<Todo>(milk.id)?, Some(milk.clone()));
+//!
+//! // An error rolls all of it back.
+//! let full = db.write(|tx| {
+//!     tx.delete::<Todo>(milk.id)?;
+//!     Err::<(), _>(cfost::Error::abort("changed my mind"))
+//! });
+//! assert!(full.is_err() && db.count::<Todo>()? == 1);
+//!
+//! // Tables are ordinary SQLite tables.
+//! let titles: Vec<(String,)> = db.sql("SELECT title FROM todos WHERE votes > ?").bind(0).rows()?;
+//! assert_eq!(titles, [("Buy milk".to_owned(),)]);
+//!
+//! // The oplog tells who did what, and when.
+//! let ops: Vec<_> = db.oplog()?.collect::<Result<_, _>>()?;
+//! assert_eq!(ops[1].data_json(), r#"{"votes":{"add":1}}"#);
+//!
+//! // Every row can be made again from it.
+//! assert!(db.verify()?.is_sound());
+//! # Ok(())
+//! # }
 //! ```
+//!
+//! Where to go from here: [`Db`] opens, reads and writes; [`Tx`] is what a transaction can do;
+//! `Db::sync` puts the database on the network, and [`Db::register_user`] names its user. The guide in
+//! the repository begins with two devices in ten minutes.
 
 pub use cfost_derive::{Synced, SyncedValue};
 pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Tx, User};
