@@ -11,6 +11,8 @@
 
 mod clock;
 mod row;
+#[cfg(test)]
+mod tests;
 
 pub use clock::{ClockError, RowClock};
 pub use row::{Counter, Effect, Life, Merged, Row, RowOp};
