@@ -86,6 +86,9 @@ pub enum Error {
     /// The database handle was used inside a transaction, where it would wait for itself.
     #[error("`db` was used inside `db.write`: use the transaction, `tx`, that the closure is given")]
     InsideWrite,
+    /// A write inside the transaction failed half-way, and the app went on all the same.
+    #[error("an earlier write of this transaction failed, so none of it can be committed: return that error")]
+    BrokenTransaction,
     /// An SQL statement would write.
     #[error("`db.sql` only reads: change rows through `db.write`, so that other devices get the change")]
     SqlWrites,

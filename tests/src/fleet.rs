@@ -1,6 +1,8 @@
 //! Several devices of one user in one process: their databases are real, their clocks and their
 //! randomness come from the test, and what is between them is a pipe in memory.
 
+use std::path::Path;
+
 use cfost::host::{Host, ManualClock};
 use cfost::identity::pairing::{Invitation, Inviter, InviterEvent, Joiner, JoinerEvent};
 use cfost::schema::Model;
@@ -23,6 +25,17 @@ pub struct Device {
 }
 
 impl Device {
+    /// A device with a database in a file.
+    ///
+    /// # Errors
+    /// When the database can't be opened.
+    pub fn in_file(path: &Path, models: impl AsRef<[Model]>, seed: u64) -> Result<Self> {
+        let clock = ManualClock::at(START_MS);
+        let host = Host::simulated(clock.clone(), seed);
+        let db = Db::options().host(host.clone()).device_name("device").open(path, models)?;
+        Ok(Self { db, clock, host })
+    }
+
     /// A device with a database in memory.
     ///
     /// # Errors

@@ -2,23 +2,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Db;
 use crate::error::Result;
 use crate::host::Host;
 use crate::schema::Model;
-use crate::store::Store;
+use crate::store::{BUSY_TIMEOUT, Store};
 
 /// Choices for opening a database; made by [`Db::options`].
 #[derive(Clone, Debug)]
 pub struct DbOptions {
     host: Host,
     device_name: Option<String>,
+    busy_timeout: Duration,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { host: Host::system(), device_name: None }
+        Self { host: Host::system(), device_name: None, busy_timeout: BUSY_TIMEOUT }
     }
 }
 
@@ -35,6 +37,14 @@ impl DbOptions {
     #[must_use]
     pub fn host(mut self, host: Host) -> Self {
         self.host = host;
+        self
+    }
+
+    /// How long an operation waits for another process that writes to the same file before it fails with
+    /// [`StoreError::Busy`](crate::store::StoreError::Busy); 10 seconds unless set.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
         self
     }
 
@@ -56,7 +66,7 @@ impl DbOptions {
 
     fn open_at(self, path: Option<&Path>, models: &[Model]) -> Result<Db> {
         let name = self.device_name.unwrap_or_else(machine_name);
-        Ok(Db { store: Arc::new(Store::open(path, models, self.host, &name)?) })
+        Ok(Db { store: Arc::new(Store::open(path, models, self.host, &name, self.busy_timeout)?) })
     }
 }
 

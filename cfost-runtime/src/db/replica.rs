@@ -61,8 +61,7 @@ impl Replica for StoreReplica {
     }
 
     fn own_log_is_behind(&self, _space: SpaceId, log: LogId, head: Head) -> Result<(), ReplicaError> {
-        if self.store.own_log()? == log {
-            let new = self.store.start_new_log()?;
+        if let Some(new) = self.store.give_up_log(log)? {
             tracing::warn!(%log, seq = head.seq, %new, "a peer holds more of this device's log than it does");
         }
         Ok(())

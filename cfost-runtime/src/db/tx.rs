@@ -138,7 +138,10 @@ impl<'a> Tx<'a> {
         match work(self) {
             Ok(value) => self.inner.release().map(|()| value),
             Err(error) => {
-                self.inner.roll_back_to(&mark)?;
+                // If even that fails, the transaction can't be committed any more, and says so.
+                if let Err(rollback) = self.inner.roll_back_to(&mark) {
+                    tracing::warn!(%rollback, "a savepoint could not be undone");
+                }
                 Err(error)
             }
         }

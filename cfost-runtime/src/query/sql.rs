@@ -1,6 +1,7 @@
 //! `db.sql(..)`: any SQL query, read-only, its rows as tuples of column types.
 
 use rusqlite::Connection;
+use rusqlite::fallible_iterator::FallibleIterator;
 
 use crate::error::{Error, Result};
 use crate::schema::{Column, Value, ValueRef};
@@ -73,6 +74,7 @@ impl<'a> Sql<'a> {
 }
 
 fn query<T: FromRow>(conn: &Connection, text: &str, values: &[Value], rows_max: usize) -> Result<Vec<T>> {
+    check_single(conn, text)?;
     let mut statement = conn.prepare_cached(text).map_err(sql_error)?;
     if !statement.readonly() {
         return Err(Error::SqlWrites);
@@ -100,6 +102,19 @@ fn query<T: FromRow>(conn: &Connection, text: &str, values: &[Value], rows_max: 
         })?);
     }
     Ok(read)
+}
+
+/// Refuses a second statement, which SQLite would leave out without a word.
+fn check_single(conn: &Connection, text: &str) -> Result<()> {
+    if !text.trim_end_matches(|c: char| c == ';' || c.is_whitespace()).contains(';') {
+        return Ok(());
+    }
+    let mut statements = rusqlite::Batch::new(conn, text);
+    statements.next().map_err(sql_error)?;
+    match statements.next().map_err(sql_error)? {
+        None => Ok(()),
+        Some(_) => Err(Error::Sql { message: "it is more than one statement: run each by itself".to_owned() }),
+    }
 }
 
 /// SQLite's complaint about the statement; damage and locks keep their own errors.

@@ -107,10 +107,11 @@ impl Store {
             let vault: Vec<u8> = meta(conn, "vault")?.ok_or(IdentityError::NotPaired)?;
             // Counted before the password is tried, so that killing the app gains no attempt.
             let mut attempts = attempts(conn)?;
-            attempts.begin(now_ms)?;
+            let begun = attempts.begin(now_ms);
+            // A refusal is kept too: the wait that it names counts from now, even if the clock was set back.
             set_meta(conn, "attempts", attempts.to_bytes())?;
-            Ok(Vault::from_bytes(&vault)?)
-        })?;
+            Ok(begun.and_then(|()| Vault::from_bytes(&vault)))
+        })??;
         let master = vault.unlock(email, password)?;
         self.durably(|conn, state| {
             set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;

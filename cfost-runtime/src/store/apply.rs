@@ -8,6 +8,7 @@
 //! What an author wrote wrongly (bytes that are no segment, a value that its column can't hold) has
 //! no effect, on every replica the same, and doesn't hold up what follows.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use rusqlite::Connection;
@@ -15,7 +16,7 @@ use rusqlite::Connection;
 use super::changes::{self, StoredChange};
 use super::rows::{Hidden, Rows, fits};
 use super::secrets::Secrets;
-use super::table::Table;
+use super::table::{self, Table};
 use super::write::{effect, rule_tag};
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
@@ -34,8 +35,10 @@ pub(super) struct Applier<'c> {
     opener: Opener,
     payloads: Vec<Vec<u8>>,
     now_ms: u64,
+    /// Tables of which this app has no model.
+    unknown: BTreeSet<String>,
     /// How many ops were applied.
-    pub(super) ops: u64,
+    ops: u64,
 }
 
 /// What the applier works on, beside the tables.
@@ -57,13 +60,27 @@ impl<'c> Applier<'c> {
     /// beside it.
     pub(super) fn new(source: &'c Connection, target: &'c Connection, tables: &'c [Table], now_ms: u64) -> Self {
         let rows = Rows::new(target, tables);
-        Self { source, tables, chosen: None, rows, opener: Opener::new(), payloads: Vec::new(), now_ms, ops: 0 }
+        let (opener, payloads, unknown) = (Opener::new(), Vec::new(), BTreeSet::new());
+        Self { source, tables, chosen: None, rows, opener, payloads, now_ms, unknown, ops: 0 }
     }
 
     /// Applies only what concerns the marked tables.
     pub(super) fn choose(mut self, tables: &'c [bool]) -> Self {
         self.chosen = Some(tables);
         self
+    }
+
+    /// How many ops were applied.
+    pub(super) fn ops(&self) -> u64 {
+        self.ops
+    }
+
+    /// Ends, and takes note of what was passed over. Returns how many ops were applied.
+    pub(super) fn finish(self) -> Result<u64, StoreError> {
+        for unknown in &self.unknown {
+            table::passed_over(self.source, unknown)?;
+        }
+        Ok(self.ops)
     }
 
     /// Applies what is held of a log after `applied_seq` and need not wait, and moves that on.
@@ -157,6 +174,9 @@ impl<'c> Applier<'c> {
     ) -> Result<(), StoreError> {
         // A table that this app doesn't have stays in the oplog until an app that has it rebuilds it.
         let Some(table) = self.tables.iter().position(|table| table.schema.table == segment.table()) else {
+            if !self.unknown.contains(segment.table()) {
+                self.unknown.insert(segment.table().to_owned());
+            }
             return Ok(());
         };
         if self.chosen.is_some_and(|chosen| !chosen[table]) {

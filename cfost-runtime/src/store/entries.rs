@@ -153,20 +153,24 @@ impl Iterator for Entries<'_> {
 
 /// Brings the connection's table `cfost_oplog` up to date.
 pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
+    state.secrets.opened()?;
+    // All or nothing: what was begun and not noted would be there twice after the next time.
+    let transaction = conn.unchecked_transaction()?;
     conn.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS cfost_oplog (
            id TEXT NOT NULL, device_id TEXT NOT NULL, timestamp INTEGER NOT NULL, at_ms INTEGER NOT NULL,
            \"table\" TEXT NOT NULL, op_type TEXT NOT NULL, row_id BLOB NOT NULL, data TEXT NOT NULL,
            log TEXT NOT NULL, seq INTEGER NOT NULL
          );
-         CREATE TEMP TABLE IF NOT EXISTS cfost_oplog_read (log INTEGER PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL);",
+         CREATE TEMP TABLE IF NOT EXISTS cfost_oplog_read (log BLOB PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL);",
     )?;
+    forget_rewritten(conn, state)?;
     let mut insert =
         conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     let mut read = conn.prepare_cached("SELECT seq, id FROM temp.cfost_oplog_read WHERE log = ?1")?;
     let mut save = conn.prepare_cached("INSERT OR REPLACE INTO temp.cfost_oplog_read VALUES (?1, ?2, ?3)")?;
     for log in state.registry.iter() {
-        let mut rows = read.query([log.number])?;
+        let mut rows = read.query([log.id.as_bytes()])?;
         let after = match rows.next()? {
             None => Head::NONE,
             Some(row) => Head { seq: row.get::<_, i64>(0)?.unsigned_abs(), id: ChangeId::from_bytes(row.get(1)?) },
@@ -189,7 +193,30 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
             ))?;
             Ok(())
         })?;
-        save.execute((log.number, head.seq as i64, head.id.as_bytes()))?;
+        save.execute((log.id.as_bytes(), head.seq as i64, head.id.as_bytes()))?;
+    }
+    drop((insert, read, save));
+    Ok(transaction.commit()?)
+}
+
+/// Forgets all entries if a log that they are of is gone or goes another way by now: this database
+/// has joined another user, or its own log was a copy's.
+fn forget_rewritten(conn: &Connection, state: &State) -> Result<()> {
+    let mut read = conn.prepare_cached("SELECT log, seq, id FROM temp.cfost_oplog_read")?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, seq) = (LogId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs());
+        let log = state.registry.number(id).and_then(|number| state.registry.get(number));
+        let same = match log {
+            Some(log) if log.head.seq == seq => log.head.id.as_bytes() == &row.get::<_, [u8; 32]>(2)?,
+            Some(log) => seq < log.head.seq,
+            None => false,
+        };
+        if !same {
+            drop(rows);
+            conn.execute_batch("DELETE FROM temp.cfost_oplog; DELETE FROM temp.cfost_oplog_read")?;
+            break;
+        }
     }
     Ok(())
 }

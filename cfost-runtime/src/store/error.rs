@@ -37,6 +37,12 @@ pub enum StoreError {
     /// The disk is full. The transaction was rolled back; nothing that was committed is lost.
     #[error("the disk is full: free some space and try again; nothing committed is lost")]
     DiskFull,
+    /// The system failed to read or write the file. The transaction was rolled back.
+    #[error("the database file can't be read or written: {reason}; check the disk, then try again")]
+    DiskFailed {
+        /// SQLite's words.
+        reason: String,
+    },
     /// The file was written by a newer build, which may know things that this one would damage.
     #[error("the database has format {found}, this build reads up to {known}: update the app")]
     NewerFormat {
@@ -126,6 +132,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::DiskFull,
+            Some(ErrorCode::SystemIoFailure) => Self::DiskFailed { reason: error.to_string() },
             _ => Self::Sqlite(error),
         }
     }

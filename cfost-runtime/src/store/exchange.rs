@@ -4,6 +4,7 @@
 //! happen to a change that a peer has: so before changes leave, their head is signed in a transaction
 //! that is on the disk when it ends, and so is what came in before it is acknowledged.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -16,8 +17,9 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, StoreError};
+use super::{Registry, StoreError, fork};
 use crate::error::Result;
+use crate::host::Host;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
 use crate::oplog::{Chain, ChangeId, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange, sign_change};
 use crate::sync::{Applied, Refusal, Refused, Seqs, Served};
@@ -170,17 +172,18 @@ pub(super) fn take_in(
     conn: &Connection,
     tables: &[Table],
     state: &mut State,
-    now_ms: u64,
+    host: &Host,
     runs: &[Run],
 ) -> Result<Applied> {
+    let now_ms = host.now_ms();
     let mut applier = Applier::new(conn, conn, tables, now_ms);
     let mut applied = Applied::default();
     for run in runs {
-        if let Err(why) = take_in_run(conn, state, &mut applier, run, &mut applied)? {
+        if let Err(why) = take_in_run(conn, tables, state, host, &mut applier, run, &mut applied)? {
             applied.refused.push(Refused { space: run.space, log: run.log, why });
         }
     }
-    applied.ops = applier.ops;
+    applied.ops = applier.finish()?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);
     }
@@ -189,7 +192,9 @@ pub(super) fn take_in(
 
 fn take_in_run(
     conn: &Connection,
+    tables: &[Table],
     state: &mut State,
+    host: &Host,
     applier: &mut Applier<'_>,
     run: &Run,
     applied: &mut Applied,
@@ -202,36 +207,28 @@ fn take_in_run(
         return Ok(Err(Refusal::Bounded));
     }
     let held = state.registry.number(run.log).and_then(|number| state.registry.get(number)).cloned();
+    if let Some(log) = &held
+        && let Some(signed) = state.unsettled(log.number)
+    {
+        return fork::take_in_run(conn, tables, state, host, applier, (run, log, signed), applied);
+    }
     let head = held.as_ref().map_or(Head::NONE, |log| log.head);
     let mut chain = match &held {
         Some(log) => Chain { space: log.space, author: log.author, log: log.id, head },
         None => Chain::new(run.space, run.author, run.log),
     };
-    // What is held already is left out: the rest must continue it, and its signature covers both.
     let known = usize::try_from((head.seq + 1).saturating_sub(run.first_seq)).unwrap_or(usize::MAX);
     if known >= run.changes.len() {
         applied.heads.entry(run.space).or_default().advance(run.log, head);
         return Ok(Ok(()));
     }
-    let rest = (known > 0).then(|| Run {
-        first_seq: run.first_seq + known as u64,
-        changes: run.changes[known..].to_vec(),
-        ..run.clone()
-    });
-    let rest = rest.as_ref().unwrap_or(run);
+    let rest = &*without_known(run, known);
     let verified = match rest.verify(&mut chain) {
         Ok(verified) => verified,
         Err(error) => return Ok(Err(refusal(error, rest, head))),
     };
-    let commitments = rest.epochs.iter().all(|(epoch, commitment)| {
-        state.secrets.commitment(rest.space, *epoch).is_none_or(|known| known == *commitment)
-    });
-    if !commitments {
-        let (log, seq, epoch) = (rest.log, rest.first_seq, rest.epochs.first().map_or(0, |(epoch, _)| *epoch));
-        return Ok(Err(Refusal::Invalid(OplogError::WrongKey { log, seq, epoch })));
-    }
-    for (epoch, commitment) in &rest.epochs {
-        state.secrets.learn_commitment(conn, rest.space, *epoch, *commitment)?;
+    if let Err(why) = learn_commitments(conn, state, rest)? {
+        return Ok(Err(why));
     }
     let number = match held {
         Some(log) => log.number,
@@ -243,25 +240,45 @@ fn take_in_run(
     Ok(Ok(()))
 }
 
-/// Applies what waited in any log.
-pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut State, now_ms: u64) -> Result<()> {
+/// Keeps the commitments to the keys of a verified run; none may contradict one that is known.
+pub(super) fn learn_commitments(conn: &Connection, state: &mut State, run: &Run) -> Result<Result<(), Refusal>> {
+    for (epoch, commitment) in &run.epochs {
+        if state.secrets.commitment(run.space, *epoch).is_some_and(|known| known != *commitment) {
+            let wrong = OplogError::WrongKey { log: run.log, seq: run.first_seq, epoch: *epoch };
+            return Ok(Err(Refusal::Invalid(wrong)));
+        }
+    }
+    for (epoch, commitment) in &run.epochs {
+        state.secrets.learn_commitment(conn, run.space, *epoch, *commitment)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Applies what waited in any log; says whether any of it need not wait any more.
+pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut State, now_ms: u64) -> Result<bool> {
     let waiting = state.registry.iter().filter(|log| log.applied_seq < log.head.seq);
     let numbers: Vec<u32> = waiting.map(|log| log.number).collect();
     let mut applier = Applier::new(conn, conn, tables, now_ms);
+    let mut moved = false;
     for number in numbers {
+        let before = state.registry.get(number).map(|log| log.applied_seq);
         applier.apply_log(&mut context(state), number)?;
-        state.registry.save(conn, number)?;
+        if before != state.registry.get(number).map(|log| log.applied_seq) {
+            state.registry.save(conn, number)?;
+            moved = true;
+        }
     }
+    applier.finish()?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);
     }
-    state.uncited = true;
-    Ok(())
+    state.uncited |= moved;
+    Ok(moved)
 }
 
 /// What a failed check says of a run: one that doesn't continue what is held, though it begins right
 /// after it and was signed, was written on another branch.
-fn refusal(error: OplogError, run: &Run, held: Head) -> Refusal {
+pub(super) fn refusal(error: OplogError, run: &Run, held: Head) -> Refusal {
     match error {
         OplogError::Gap { .. } => Refusal::Gap,
         OplogError::BadSignature { .. } if held.seq > 0 && run.first_seq == held.seq + 1 => Refusal::Forked,
@@ -270,7 +287,7 @@ fn refusal(error: OplogError, run: &Run, held: Head) -> Refusal {
 }
 
 /// Keeps verified changes, and shows what can be shown of them.
-fn keep(
+pub(super) fn keep(
     conn: &Connection,
     state: &mut State,
     applier: &mut Applier<'_>,
@@ -287,21 +304,43 @@ fn keep(
             ready = applier.apply_next(&stored, &mut context(state), number)? == Readiness::Ready;
         }
     }
-    for (seq, signature) in &run.signatures {
-        let signed = usize::try_from(seq - run.first_seq).ok().and_then(|n| verified.get(n));
-        if let Some(change) = signed {
-            changes::insert_signature(conn, number, Head { seq: *seq, id: change.id }, signature)?;
-        }
-    }
+    keep_signatures(conn, run, verified, number)?;
     if let (Some(log), Some(last)) = (state.registry.get_mut(number), verified.last()) {
         log.head = Head { seq: last.header.seq(), id: last.id };
     }
-    if !ready {
+    // Parts of a group whose end is still to come need no look: a large one comes in many runs.
+    if !ready && verified.iter().any(|change| !change.header.flags().continues()) {
         applier.apply_log(&mut context(state), number)?;
     }
     state.uncited = true;
     state.registry.save(conn, number)?;
     Ok(())
+}
+
+/// Keeps the signatures of a run that are over `verified` changes.
+pub(super) fn keep_signatures(
+    conn: &Connection,
+    run: &Run,
+    verified: &[VerifiedChange<'_>],
+    number: u32,
+) -> Result<(), StoreError> {
+    for (seq, signature) in &run.signatures {
+        if let Some(change) = verified.iter().find(|change| change.header.seq() == *seq) {
+            changes::insert_signature(conn, number, Head { seq: *seq, id: change.id }, signature)?;
+        }
+    }
+    Ok(())
+}
+
+/// A run without its first changes, which are held already: the rest must continue them, and its signature
+/// covers both.
+pub(super) fn without_known(run: &Run, known: usize) -> Cow<'_, Run> {
+    if known == 0 {
+        return Cow::Borrowed(run);
+    }
+    let (first_seq, changes) = (run.first_seq + known as u64, run.changes[known..].to_vec());
+    let signatures = run.signatures.iter().filter(|(seq, _)| *seq >= first_seq).copied().collect();
+    Cow::Owned(Run { first_seq, changes, signatures, epochs: run.epochs.clone(), ..*run })
 }
 
 pub(super) fn context(state: &mut State) -> Context<'_> {

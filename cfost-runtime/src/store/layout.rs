@@ -13,8 +13,8 @@ pub(super) const FORMAT: i64 = 1;
 /// Marks the file as CFOST's, in SQLite's header: "CFST".
 const APPLICATION_ID: i64 = 0x4346_5354;
 
-/// How long a statement waits for another process's transaction.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement waits for another process's transaction, unless the app says otherwise.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Prepared statements kept per connection: some eight per model.
 pub(super) const STATEMENTS_CACHED: usize = 1024;
@@ -27,8 +27,10 @@ pub(super) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
 
 const TABLES: &str = "
 CREATE TABLE cfost_meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+-- stale: 1 if ops on the table were passed over, by an app that had no such model.
 CREATE TABLE cfost_models (
-  table_name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL
+  table_name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL,
+  stale INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 -- head_seq and head: for this device's own log a checkpoint, the newest changes may lie beyond it.
 CREATE TABLE cfost_logs (
@@ -65,7 +67,7 @@ pub(super) fn seq_of(position: i64) -> u64 {
 }
 
 /// Opens a writing connection, and creates the file if there is none.
-pub(super) fn connect(path: Option<&Path>) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: Option<&Path>, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let conn = match path {
         None => Connection::open_in_memory()?,
         Some(path) => {
@@ -74,16 +76,16 @@ pub(super) fn connect(path: Option<&Path>) -> Result<Connection, StoreError> {
                 .map_err(|error| cannot_open(path, &error))?
         }
     };
-    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.busy_timeout(busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(conn)
 }
 
 /// Opens a connection that can't write.
-pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))
         .map_err(|error| cannot_open(path, &error))?;
-    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.busy_timeout(busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     Ok(conn)
 }
@@ -92,21 +94,30 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
 ///
 /// Run it before the first transaction: the journal mode can't change inside one.
 pub(super) fn prepare(conn: &Connection, path: Option<&Path>) -> Result<(), StoreError> {
+    // In one snapshot: another process may be creating the file at this moment.
+    let snapshot = conn.unchecked_transaction()?;
     let application: i64 = pragma(conn, "application_id")?;
     let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION_ID && objects > 0 {
+    let found: i64 = pragma(conn, "user_version")?;
+    if application != APPLICATION_ID && (application != 0 || objects > 0 || found != 0) {
         return Err(StoreError::Foreign { path: path.unwrap_or(Path::new(":memory:")).to_owned() });
     }
-    let found: i64 = pragma(conn, "user_version")?;
     if found > FORMAT {
         return Err(StoreError::NewerFormat { found, known: FORMAT });
     }
+    drop(snapshot);
     if conn.is_readonly(rusqlite::MAIN_DB)? {
         return Err(StoreError::ReadOnly);
     }
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
-    Ok(())
+    set_secure_delete(conn, false)
+}
+
+/// Whether everything that is deleted is overwritten, whatever it costs. Else only what costs no
+/// further page is: so that no copy of a secret stays behind where a page was rearranged.
+pub(super) fn set_secure_delete(conn: &Connection, everything: bool) -> Result<(), StoreError> {
+    Ok(conn.pragma_update(None, "secure_delete", if everything { "ON" } else { "FAST" })?)
 }
 
 /// Makes the internal tables if the file is new, inside a transaction; says whether it was.

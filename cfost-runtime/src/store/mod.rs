@@ -14,6 +14,7 @@ mod changes;
 mod entries;
 mod error;
 mod exchange;
+mod fork;
 mod incarnation;
 mod layout;
 mod marker;
@@ -31,6 +32,7 @@ pub use entries::{OpData, OpId, OplogEntry};
 pub use error::StoreError;
 pub use rebuild::{Difference, Verification};
 
+pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
 pub(crate) use table::Table;
 pub(crate) use write::WriteTx;
@@ -39,7 +41,9 @@ use registry::Registry;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::watch as notice;
@@ -64,7 +68,12 @@ pub(crate) struct Store {
     commits: notice::Sender<u64>,
     /// Whether the commits of other processes are announced too.
     watching: OnceLock<()>,
+    /// When the changes that have to wait are looked at again; `u64::MAX` while there are none.
+    retry_at_ms: AtomicU64,
 }
+
+/// How long changes that have to wait are left alone.
+const RETRY_MS: u64 = 1000;
 
 struct Writer {
     conn: Connection,
@@ -93,9 +102,15 @@ impl Deref for ReadConnection<'_> {
 
 impl Store {
     /// Opens or creates a database; `None` is one in memory.
-    pub(crate) fn open(path: Option<&Path>, models: &[Model], host: Host, device_name: &str) -> Result<Self> {
+    pub(crate) fn open(
+        path: Option<&Path>,
+        models: &[Model],
+        host: Host,
+        device_name: &str,
+        busy_timeout: Duration,
+    ) -> Result<Self> {
         let tables = table::tables(models)?;
-        let conn = layout::connect(path)?;
+        let conn = layout::connect(path, busy_timeout)?;
         layout::prepare(&conn, path)?;
         let transaction = SqlTransaction::begin(&conn)?;
         let is_new = layout::create(&conn)?;
@@ -107,15 +122,17 @@ impl Store {
         let mut state = State::read(&conn, &tables)?;
         if !is_new && created.contains(&true) {
             // An app that has gained a model shows what the oplog kept of it.
-            rebuild::replay(&conn, &tables, &mut state, host.now_ms(), &created)?;
+            rebuild::replay(&conn, &tables, &mut state, &created)?;
         }
         transaction.commit()?;
-        let readers = Pool::new(path);
+        let readers = Pool::new(path, busy_timeout);
         let writer = Mutex::new(Writer { conn, state, sealer: Sealer::new() });
         let (commits, _) = notice::channel(0);
-        let store =
-            Self { path: path.map(Path::to_owned), tables, host, writer, readers, commits, watching: OnceLock::new() };
+        let path = path.map(Path::to_owned);
+        let (watching, retry_at_ms) = (OnceLock::new(), AtomicU64::new(u64::MAX));
+        let store = Self { path, tables, host, writer, readers, commits, watching, retry_at_ms };
         store.check_incarnation()?;
+        store.apply_waiting()?;
         Ok(store)
     }
 
@@ -173,6 +190,13 @@ impl Store {
     /// A connection that only reads.
     pub(crate) fn reader(&self) -> Result<ReadConnection<'_>> {
         Writing::refuse(self)?;
+        let retry_at_ms = self.retry_at_ms.load(Ordering::Relaxed);
+        if retry_at_ms != u64::MAX
+            && self.host.now_ms() >= retry_at_ms
+            && let Err(error) = self.apply_waiting()
+        {
+            tracing::warn!(%error, "changes that had to wait could not be applied; trying again later");
+        }
         Ok(ReadConnection(match self.readers.take()? {
             Some(reader) => Lent::Pooled(reader),
             None => Lent::Writers(self.lock()),
@@ -181,6 +205,7 @@ impl Store {
 
     /// Runs `work` on a connection that only reads and that has the table `cfost_oplog`.
     pub(crate) fn read_oplog<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        Writing::refuse(self)?;
         match self.readers.take()? {
             Some(reader) => {
                 self.with_state(|_, state| entries::refresh_table(&reader, state))?;
@@ -195,46 +220,72 @@ impl Store {
 
     /// The oplog's entries, oldest first.
     pub(crate) fn entries(&self) -> Result<Entries<'_>> {
-        self.with_state(|_, state| Ok(Entries::new(self, state)))
+        self.with_state(|_, state| {
+            state.secrets.opened()?;
+            Ok(Entries::new(self, state))
+        })
     }
 
     /// Checks the oplog, makes the rows anew from it beside the database, and compares.
     pub(crate) fn verify(&self) -> Result<Verification> {
         let conn = self.reader()?;
         let _snapshot = conn.unchecked_transaction()?;
-        rebuild::verify(&conn, &self.tables, self.host.now_ms())
+        rebuild::verify(&conn, &self.tables)
     }
 
     /// Takes runs from a peer in. What is taken is on the disk when this returns.
     pub(crate) fn take_in(&self, runs: &[Run]) -> Result<Applied> {
         let now_ms = self.host.now_ms();
-        let applied = self.durably(|conn, state| exchange::take_in(conn, &self.tables, state, now_ms, runs))?;
+        let mut forked = false;
+        let applied = self.durably(|conn, state| {
+            forked = state.is_unsettled();
+            let applied = exchange::take_in(conn, &self.tables, state, &self.host, runs)?;
+            self.note_waiting(state, now_ms);
+            Ok(applied)
+        })?;
+        if forked {
+            // They may have read, as a part of the oplog, what is in another place now.
+            self.readers.clear();
+        }
         self.announce();
         Ok(applied)
     }
 
     /// Shows what had to wait and need not any more.
     pub(crate) fn apply_waiting(&self) -> Result<()> {
-        let waits = |log: &registry::LogRow| log.applied_seq < log.head.seq;
-        if !self.with_state(|_, state| Ok(state.registry.iter().any(waits)))? {
+        let now_ms = self.host.now_ms();
+        if !self.with_state(|_, state| Ok(self.note_waiting(state, now_ms)))? {
             return Ok(());
         }
-        let now_ms = self.host.now_ms();
-        self.durably(|conn, state| exchange::apply_waiting(conn, &self.tables, state, now_ms))?;
-        self.announce();
+        let applied = self.durably(|conn, state| {
+            let applied = exchange::apply_waiting(conn, &self.tables, state, now_ms)?;
+            self.note_waiting(state, now_ms);
+            Ok(applied)
+        })?;
+        if applied {
+            self.announce();
+        }
         Ok(())
+    }
+
+    /// Takes note of whether changes have to wait, and says so.
+    fn note_waiting(&self, state: &State, now_ms: u64) -> bool {
+        let waits = state.registry.iter().any(|log| log.applied_seq < log.head.seq);
+        let retry_at_ms = if waits { now_ms.saturating_add(RETRY_MS) } else { u64::MAX };
+        self.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
+        waits
     }
 
     /// What is held of a space.
     pub(crate) fn frontier(&self, space: SpaceId) -> Result<Frontier> {
-        self.with_state(|_, state| Ok(state.registry.frontier(space)))
+        self.with_state(|_, state| Ok(state.frontier(space)))
     }
 
     /// The id of a change, if it is held.
     pub(crate) fn change_id(&self, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
         self.with_state(|conn, state| {
             let log = state.registry.number(log).and_then(|number| state.registry.get(number));
-            let Some(log) = log.filter(|log| seq > 0 && seq <= log.head.seq) else { return Ok(None) };
+            let Some(log) = log.filter(|log| seq > 0 && seq <= state.claimed(log).seq) else { return Ok(None) };
             Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
         })
     }
@@ -265,10 +316,24 @@ impl Store {
         self.mark()
     }
 
-    /// Starts a new log for this device: its database was found to be an old copy.
-    pub(crate) fn start_new_log(&self) -> Result<LogId> {
+    /// Goes on in a new log if `log` is the own one: a peer holds more of it, or other changes. What
+    /// was never signed of it waits until it is known what the peer holds in its place; see [`fork`].
+    pub(crate) fn give_up_log(&self, log: LogId) -> Result<Option<LogId>> {
+        if self.own_log()? != log {
+            return Ok(None);
+        }
+        self.start_new_log(|conn, state| {
+            state.registry.save(conn, state.own.number)?;
+            state.unsettle();
+            Ok(())
+        })
+        .map(Some)
+    }
+
+    /// Starts a new log for this device, after `close` has dealt with the old one.
+    fn start_new_log(&self, close: impl FnOnce(&Connection, &mut State) -> Result<()>) -> Result<LogId> {
         let log = self.durably(|conn, state| {
-            exchange::expose(conn, state)?;
+            close(conn, state)?;
             let author = state.secrets.opened()?.keys.public().signing;
             let (number, chain) =
                 incarnation::start_log(conn, &mut state.registry, &state.secrets, &self.host, author)?;
@@ -281,11 +346,12 @@ impl Store {
 
     fn check_incarnation(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let restored = self.with_state(|conn, state| {
-            Ok(state.secrets.open.is_some() && incarnation::is_restored(conn, state, path)?)
-        })?;
-        if restored {
-            let log = self.start_new_log()?;
+        // Without its keys the device writes nothing: what its database is comes to light at the login.
+        if !self.is_open()? {
+            return Ok(());
+        }
+        if self.with_state(|conn, state| incarnation::is_restored(conn, state, path))? {
+            let log = self.start_new_log(|conn, state| exchange::expose(conn, state).map(|_| ()))?;
             tracing::warn!(%log, "the database was restored or copied; its device goes on in a new log");
             return Ok(());
         }
@@ -294,7 +360,14 @@ impl Store {
 
     fn mark(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        self.with_state(|_, state| Ok(incarnation::mark(state, path)?))
+        let _writing = Writing::enter(self)?;
+        let mut writer = self.lock();
+        let Writer { conn, state, .. } = &mut *writer;
+        // Under the file's lock: of two processes, the one that marks last knows what both have sent.
+        let transaction = SqlTransaction::begin(conn)?;
+        state.refresh(conn, &self.tables)?;
+        incarnation::mark(state, path)?;
+        Ok(transaction.commit()?)
     }
 
     /// Runs `work` in a transaction that is on the disk when this returns.
@@ -319,12 +392,16 @@ impl Store {
 
     /// Like [`Store::durably`], for what removes a secret: neither the pages nor the write-ahead log keep it.
     fn erase<T>(&self, work: impl FnOnce(&Connection, &mut State) -> Result<T>) -> Result<T> {
+        Writing::refuse(self)?;
         let value = self.durably(|conn, state| {
-            conn.pragma_update(None, "secure_delete", true)?;
+            layout::set_secure_delete(conn, true)?;
             work(conn, state)
-        })?;
+        });
+        // They may hold in memory what must not be read any more.
+        self.readers.clear();
         let writer = self.lock();
-        writer.conn.pragma_update(None, "secure_delete", false)?;
+        layout::set_secure_delete(&writer.conn, false)?;
+        let value = value?;
         let busy: i64 = writer.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy != 0 {
             tracing::warn!("another process reads the database: a secret stays in its write-ahead log for now");

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -15,12 +16,13 @@ const READERS_IDLE_MAX: usize = 8;
 /// Reading connections of a database file; a database in memory has none.
 pub(super) struct Pool {
     path: Option<PathBuf>,
+    busy_timeout: Duration,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    pub(super) fn new(path: Option<&Path>) -> Self {
-        Self { path: path.map(Path::to_owned), idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: Option<&Path>, busy_timeout: Duration) -> Self {
+        Self { path: path.map(Path::to_owned), busy_timeout, idle: Mutex::new(Vec::new()) }
     }
 
     /// A connection; it goes back to the pool when dropped.
@@ -29,9 +31,14 @@ impl Pool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => layout::connect_reader(path)?,
+            None => layout::connect_reader(path, self.busy_timeout)?,
         };
         Ok(Some(Reader { pool: self, conn: Some(conn) }))
+    }
+
+    /// Closes the idle connections, with the tables that they keep in memory.
+    pub(super) fn clear(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

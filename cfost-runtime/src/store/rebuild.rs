@@ -14,7 +14,7 @@ use super::state::State;
 use super::table::{Table, quoted};
 use super::write::WriteTx;
 use super::{Registry, StoreError};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
 use crate::schema::Value;
@@ -86,36 +86,39 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Makes the chosen tables anew from the oplog.
-pub(super) fn replay(
-    conn: &Connection,
-    tables: &[Table],
-    state: &mut State,
-    now_ms: u64,
-    chosen: &[bool],
-) -> Result<()> {
+/// Makes the chosen tables anew from what is applied of the oplog.
+pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, chosen: &[bool]) -> Result<()> {
     for table in tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table)) {
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
         conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
     }
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
-    let applier = Applier::new(conn, conn, tables, now_ms).choose(chosen);
-    apply_all(applier, &mut registry, state)?;
+    let applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
+    apply_all(conn, applier, &mut registry, state)?;
     Ok(())
 }
 
-/// Applies all logs from their beginnings; returns the number of ops.
-fn apply_all(mut applier: Applier<'_>, registry: &mut Registry, state: &mut State) -> Result<u64> {
+/// What was applied once is applied again, whatever the clock shows by now.
+const ANY_TIME: u64 = u64::MAX;
+
+/// Applies all logs anew, from their beginnings to where they are applied; returns the number of ops.
+fn apply_all(
+    conn: &Connection,
+    mut applier: Applier<'_>,
+    registry: &mut Registry,
+    state: &mut State,
+) -> Result<u64, StoreError> {
     let numbers: Vec<u32> = registry.iter().map(|log| log.number).collect();
     for number in numbers {
         if let Some(log) = registry.get_mut(number) {
+            log.head = changes::head_at(conn, log, &state.secrets, log.applied_seq)?;
             log.applied_seq = 0;
         }
         let mut context = Context { registry, hidden: &mut state.hidden, secrets: &state.secrets };
         applier.apply_log(&mut context, number)?;
     }
-    Ok(applier.ops)
+    Ok(applier.ops())
 }
 
 /// The visible rows of all tables, as they would be inserted: one list per table.
@@ -163,10 +166,16 @@ pub(super) fn write_carried(
 /// Checks every change, makes all rows anew beside the database, and compares.
 ///
 /// `conn` must be in a transaction, so that it sees one state of the file throughout.
-pub(super) fn verify(conn: &Connection, tables: &[Table], now_ms: u64) -> Result<Verification> {
-    let mut state = State::read(conn, tables)?;
-    state.secrets.opened()?;
+pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification> {
     let mut found = Verification::default();
+    let mut state = match State::read(conn, tables) {
+        Err(Error::Store(StoreError::DamagedChange { log, seq, reason })) => {
+            found.differences.push(Difference::Change { log, seq, reason });
+            return Ok(found);
+        }
+        state => state?,
+    };
+    state.secrets.opened()?;
     for log in state.registry.iter() {
         if let Err(damage) = check_log(conn, log, &state, &mut found.changes) {
             match damage {
@@ -191,8 +200,8 @@ pub(super) fn verify(conn: &Connection, tables: &[Table], now_ms: u64) -> Result
     state.hidden = Hidden::read(&scratch, tables)?;
     let transaction = scratch.unchecked_transaction()?;
     let mut registry = state.registry.clone();
-    let applier = Applier::new(conn, &scratch, tables, now_ms);
-    found.ops = apply_all(applier, &mut registry, &mut state)?;
+    let applier = Applier::new(conn, &scratch, tables, ANY_TIME);
+    found.ops = apply_all(conn, applier, &mut registry, &mut state)?;
     transaction.commit()?;
     for table in tables {
         let name = table.schema.table;

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::StoreError;
 use crate::clock::Timestamp;
 use crate::crdt::{Writer, Writers};
-use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId};
+use crate::oplog::{ChangeId, DeviceId, Head, LogId, SpaceId};
 
 /// A log, as `cfost_logs` has it.
 #[derive(Clone, Debug)]
@@ -148,11 +148,6 @@ impl Registry {
             log.last_at.as_u64() as i64,
         ))?;
         Ok(())
-    }
-
-    /// What is held of a space.
-    pub(super) fn frontier(&self, space: SpaceId) -> Frontier {
-        (self.logs.iter()).filter(|log| log.space == space && log.head.seq > 0).map(|log| (log.id, log.head)).collect()
     }
 }
 

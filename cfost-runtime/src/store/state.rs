@@ -1,6 +1,7 @@
 //! What a database knows of itself in memory: kept while this process is the file's only writer, read
 //! anew after another one has written.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use rusqlite::Connection;
@@ -16,7 +17,7 @@ use super::{Registry, StoreError, incarnation};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
 use crate::host::Host;
-use crate::oplog::{Chain, ChangeId, Head, LogId, Opener, SegmentReader};
+use crate::oplog::{Chain, ChangeId, Frontier, Head, LogId, Opener, SegmentReader, SpaceId};
 
 /// The state of one open database.
 pub(super) struct State {
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) hidden: Hidden,
     /// Whether other logs have moved since this device's last change.
     pub(super) uncited: bool,
+    /// Former logs of this device with changes that it never signed, each with the last one signed.
+    unsettled: BTreeMap<u32, Head>,
     pub(super) secrets: Secrets,
 }
 
@@ -53,13 +56,31 @@ impl State {
         let newest = registry.iter().map(|log| log.last_at).max().unwrap_or(Timestamp::ZERO);
         let uncited = registry.iter().any(|log| log.number != own.number && log.cited_seq < log.applied_seq);
         let hidden = Hidden::read(conn, tables)?;
-        Ok(Self { data_version: Some(data_version), own, hlc: Hlc::new(newest), hidden, uncited, secrets, registry })
+        let mut unsettled = BTreeMap::new();
+        for log in registry.iter().filter(|log| log.device == secrets.device && log.number != own.number) {
+            let signed = exposed(conn, log)?;
+            if signed.seq < log.head.seq {
+                unsettled.insert(log.number, signed);
+            }
+        }
+        Ok(Self {
+            unsettled,
+            data_version: Some(data_version),
+            own,
+            hlc: Hlc::new(newest),
+            hidden,
+            uncited,
+            secrets,
+            registry,
+        })
     }
 
     /// Reads the state anew if another connection has committed since, or a transaction failed.
     pub(super) fn refresh(&mut self, conn: &Connection, tables: &[Table]) -> Result<()> {
         let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
+            // Outside of a transaction each statement would see another state of the file.
+            let _snapshot = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
             let before = self.hlc.last();
             *self = Self::read_with(conn, tables, Some(&self.secrets))?;
             self.hlc.advance_to(before);
@@ -70,6 +91,43 @@ impl State {
     /// Makes the next [`State::refresh`] read everything: what is in memory may not be in the file.
     pub(super) fn invalidate(&mut self) {
         self.data_version = None;
+    }
+
+    /// How far this device claims to hold a log: what it may still have to give up doesn't count.
+    pub(super) fn claimed(&self, log: &LogRow) -> Head {
+        self.unsettled.get(&log.number).copied().unwrap_or(log.head)
+    }
+
+    /// What this device claims to hold of a space.
+    pub(super) fn frontier(&self, space: SpaceId) -> Frontier {
+        let logs = self.registry.iter().filter(|log| log.space == space).map(|log| (log.id, self.claimed(log)));
+        logs.filter(|(_, head)| head.seq > 0).collect()
+    }
+
+    /// The last signed change of a log that is unsettled.
+    pub(super) fn unsettled(&self, number: u32) -> Option<Head> {
+        self.unsettled.get(&number).copied()
+    }
+
+    /// Whether any log is unsettled.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// The own log, which is about to be a former one, has changes that were never signed.
+    pub(super) fn unsettle(&mut self) {
+        if self.own.exposed.seq < self.own.chain.head.seq {
+            self.unsettled.insert(self.own.number, self.own.exposed);
+        }
+    }
+
+    /// A log is known to be as its peers have it, up to `head`.
+    pub(super) fn settle(&mut self, number: u32, head: Head) {
+        if self.registry.get(number).is_some_and(|log| log.head.seq > head.seq) {
+            self.unsettled.insert(number, head);
+        } else {
+            self.unsettled.remove(&number);
+        }
     }
 
     /// Takes over what a local transaction has committed.

@@ -26,6 +26,8 @@ pub(crate) struct Table {
     pub(crate) select_all: String,
     /// Counts the rows.
     pub(crate) count: String,
+    /// What the columns' names take at most in a change, once per kind of op.
+    pub(super) names_bytes: usize,
     /// What a column holds that no op wrote.
     pub(crate) defaults: Vec<Value>,
     /// Whether a row is shown only once an op wrote the column.
@@ -49,6 +51,7 @@ impl Table {
             delete: format!("DELETE FROM {name} WHERE {id} = ?1"),
             select_all: format!("SELECT {list}{id} FROM {name} ORDER BY {id}"),
             count: format!("SELECT count(*) FROM {name}"),
+            names_bytes: schema.columns.iter().map(|column| column.name.len() + 4).sum(),
             defaults: schema.columns.iter().map(default_value).collect(),
             required: schema.columns.iter().map(is_required).collect(),
             schema,
@@ -87,12 +90,13 @@ impl Table {
 
     /// Makes the table, or checks that the file's is the model's.
     ///
-    /// Returns whether the table is new.
+    /// Returns whether its rows must be made from the oplog: it is new, or an app without the model has
+    /// passed over ops on it.
     pub(super) fn create_or_check(&self, conn: &Connection) -> Result<bool, StoreError> {
         let schema = self.schema;
-        let stored: Option<(u32, String)> = conn
-            .prepare_cached("SELECT version, shape FROM cfost_models WHERE table_name = ?1")?
-            .query_row([schema.table], |row| Ok((row.get(0)?, row.get(1)?)))
+        let stored: Option<(u32, String, bool)> = conn
+            .prepare_cached("SELECT version, shape, stale FROM cfost_models WHERE table_name = ?1")?
+            .query_row([schema.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         let shape = shape(schema);
         match stored {
@@ -102,17 +106,29 @@ impl Table {
                     .execute((schema.table, schema.version, shape))?;
                 Ok(true)
             }
-            Some((found, _)) if found > schema.version => {
+            Some((found, ..)) if found > schema.version => {
                 Err(StoreError::NewerModel { table: schema.table.to_owned(), found, known: schema.version })
             }
-            Some((_, stored)) if stored == shape => Ok(false),
-            Some((_, stored)) => Err(StoreError::SchemaChanged {
+            Some((_, stored, stale)) if stored == shape => {
+                if stale {
+                    conn.prepare_cached("UPDATE cfost_models SET stale = 0 WHERE table_name = ?1")?
+                        .execute([schema.table])?;
+                }
+                Ok(stale)
+            }
+            Some((_, stored, _)) => Err(StoreError::SchemaChanged {
                 model: schema.model,
                 table: schema.table,
                 what: first_difference(&stored, &shape),
             }),
         }
     }
+}
+
+/// Takes note that ops on a table were passed over: this app has no such model, a later one may.
+pub(super) fn passed_over(conn: &Connection, table: &str) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE cfost_models SET stale = 1 WHERE table_name = ?1 AND stale = 0")?.execute([table])?;
+    Ok(())
 }
 
 /// The tables of an app, with the rule that no two models share one.

@@ -18,7 +18,7 @@ const WAITING_POLLS: u32 = 25;
 
 /// Starts a thread that announces the commits of other processes, until the store is dropped.
 pub(super) fn start(store: &Arc<Store>, path: &Path) -> Result<(), StoreError> {
-    let conn = layout::connect_reader(path)?;
+    let conn = layout::connect_reader(path, layout::BUSY_TIMEOUT)?;
     let store = Arc::downgrade(store);
     let spawned = thread::Builder::new().name("cfost-watch".into()).spawn(move || poll(&conn, &store));
     spawned.map(|_| ()).map_err(|source| StoreError::Io { action: "starting the thread that watches the file", source })

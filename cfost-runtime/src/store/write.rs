@@ -37,6 +37,8 @@ pub(crate) struct WriteTx<'c> {
     done: Vec<Chunk>,
     chunk: Chunk,
     done_bytes: usize,
+    /// A write failed between its row and its op: the two no longer agree.
+    broken: bool,
 }
 
 /// The ops that become one change.
@@ -66,6 +68,7 @@ pub(crate) struct Mark {
     done_bytes: usize,
     ops: u32,
     segments: Vec<SegmentMark>,
+    broken: bool,
 }
 
 impl Chunk {
@@ -89,7 +92,8 @@ impl<'c> WriteTx<'c> {
     pub(super) fn new(conn: &'c Connection, tables: &'c [Table], state: &'c mut State, host: &'c Host) -> Self {
         let base = state.hlc.now(host.now_ms());
         let rows = Rows::new(conn, tables);
-        Self { conn, tables, state, host, rows, done: Vec::new(), chunk: Chunk::new(base), done_bytes: 0 }
+        let (done, chunk) = (Vec::new(), Chunk::new(base));
+        Self { conn, tables, state, host, rows, done, chunk, done_bytes: 0, broken: false }
     }
 
     pub(crate) fn tables(&self) -> &'c [Table] {
@@ -105,9 +109,13 @@ impl<'c> WriteTx<'c> {
         let at = self.next_at(table, values)?;
         let id = if id.is_nil() { mint(at, self.host.random()) } else { id };
         let stamp = self.stamp(at);
-        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
-            self.revive(table, &id, values, stamp)?;
-        }
+        self.broken = true;
+        let revived = if self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
+            None
+        } else {
+            Some(self.revive(table, &id, values, stamp)?)
+        };
+        let values = revived.as_deref().unwrap_or(values);
         let schema = self.tables[table].schema;
         let segment = self.segment(table);
         let shape = match segment.create {
@@ -119,21 +127,33 @@ impl<'c> WriteTx<'c> {
         };
         segment.writer.push(shape, &id, values.iter().cloned())?;
         self.chunk.ops += 1;
+        self.broken = false;
         Ok(id)
     }
 
-    /// Inserts over a row that has been deleted.
-    fn revive(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], stamp: Stamp) -> Result<()> {
+    /// Inserts over a row that has been deleted. Its counters go on from where they were: returns the
+    /// values with the deltas that lead to what was inserted.
+    fn revive<'v>(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        values: &[ValueRef<'v>],
+        stamp: Stamp,
+    ) -> Result<Vec<ValueRef<'v>>> {
         let schema = self.tables[table].schema;
         let (place, row) = self.rows.load(table, id, &self.state.hidden)?;
         if place == Place::Visible {
+            self.broken = false;
             return Err(Error::Exists { table: schema.table, id: *id });
         }
+        let columns = schema.columns.iter().zip(&row.values).zip(values);
+        let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
         let effects = (values.iter().zip(schema.columns).enumerate())
             .map(|(n, (value, column))| (n, effect(column.rule, value.clone())))
             .collect();
         let op = RowOp { stamp, life: Life::Alive, effects };
-        Ok(self.rows.merge_into(table, id, (place, row), op, &self.state.registry, &mut self.state.hidden)?)
+        self.rows.merge_into(table, id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
+        Ok(values)
     }
 
     /// The row if it is visible.
@@ -155,21 +175,15 @@ impl<'c> WriteTx<'c> {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut values = Vec::with_capacity(changed.len());
-        for &column in &changed {
-            values.push(match (schema.columns[column].rule, &before[column], &after[column]) {
-                (MergeRule::Counter, Value::Integer(before), ValueRef::Integer(after)) => {
-                    ValueRef::Integer(after.wrapping_sub(*before))
-                }
-                (_, _, after) => after.clone(),
-            });
-        }
+        let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after[column]);
+        let values: Vec<_> = changed.iter().map(column).collect();
         let at = self.next_at(table, &values)?;
         let effects = (changed.iter().zip(&values))
             .map(|(&column, value)| (column, effect(schema.columns[column].rule, value.clone())))
             .collect();
         let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects };
         let loaded = (Place::Visible, row);
+        self.broken = true;
         self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
 
         let columns: Vec<_> = changed.iter().map(|&column| tagged(&schema.columns[column])).collect();
@@ -177,6 +191,7 @@ impl<'c> WriteTx<'c> {
         let shape = segment.writer.shape(OpKind::Update, &columns)?;
         segment.writer.push(shape, id, values)?;
         self.chunk.ops += 1;
+        self.broken = false;
         Ok(())
     }
 
@@ -186,11 +201,13 @@ impl<'c> WriteTx<'c> {
         let at = self.next_at(table, &[])?;
         let op = RowOp { stamp: self.stamp(at), life: Life::Dead, effects: Vec::new() };
         let loaded = (Place::Visible, row);
+        self.broken = true;
         self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Delete, &[])?;
         segment.writer.push(shape, id, std::iter::empty())?;
         self.chunk.ops += 1;
+        self.broken = false;
         Ok(true)
     }
 
@@ -198,7 +215,8 @@ impl<'c> WriteTx<'c> {
     pub(crate) fn savepoint(&mut self) -> Result<Mark> {
         self.conn.prepare_cached("SAVEPOINT cfost")?.execute([])?;
         let segments = self.chunk.segments.iter().map(|segment| segment.writer.mark()).collect();
-        Ok(Mark { done: self.done.len(), done_bytes: self.done_bytes, ops: self.chunk.ops, segments })
+        let (done, ops) = (self.done.len(), self.chunk.ops);
+        Ok(Mark { done, done_bytes: self.done_bytes, ops, segments, broken: self.broken })
     }
 
     /// Keeps what was written since the savepoint.
@@ -209,6 +227,7 @@ impl<'c> WriteTx<'c> {
 
     /// Undoes what was written since the savepoint.
     pub(crate) fn roll_back_to(&mut self, mark: &Mark) -> Result<()> {
+        self.broken = true;
         self.conn.prepare_cached("ROLLBACK TO cfost")?.execute([])?;
         self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
         // Timestamps that the undone ops had are used again: nobody has seen them.
@@ -224,6 +243,7 @@ impl<'c> WriteTx<'c> {
         for (segment, &mark) in self.chunk.segments.iter_mut().zip(&mark.segments) {
             segment.writer.truncate(mark);
         }
+        self.broken = mark.broken;
         Ok(())
     }
 
@@ -232,6 +252,7 @@ impl<'c> WriteTx<'c> {
     ///
     /// Returns `None` if there is nothing to commit.
     pub(super) fn finish(mut self, sealer: &mut Sealer) -> Result<Option<Finished>> {
+        self.check_intact()?;
         if self.chunk.ops == 0 && self.done.is_empty() {
             return Ok(None);
         }
@@ -263,6 +284,7 @@ impl<'c> WriteTx<'c> {
 
     /// The timestamp of the next op of a table, which takes these values.
     fn next_at(&mut self, table: usize, values: &[ValueRef<'_>]) -> Result<Timestamp> {
+        self.check_intact()?;
         let content: usize = values.iter().map(content_bytes).sum();
         let bytes = OP_BYTES + values.len() * VALUE_BYTES + content;
         if bytes > CHUNK_BYTES_MAX / 2 {
@@ -270,7 +292,7 @@ impl<'c> WriteTx<'c> {
             return Err(StoreError::RowTooLarge { table, bytes, bytes_max: CHUNK_BYTES_MAX / 2 }.into());
         }
         let held = self.chunk.bytes();
-        if self.chunk.ops == CHANGE_OPS_MAX || held + bytes > CHUNK_BYTES_MAX {
+        if self.chunk.ops == CHANGE_OPS_MAX || held + bytes + self.tables[table].names_bytes > CHUNK_BYTES_MAX {
             self.done_bytes += held;
             if self.done_bytes > TRANSACTION_BYTES_MAX {
                 return Err(StoreError::TransactionTooLarge { bytes_max: TRANSACTION_BYTES_MAX }.into());
@@ -280,6 +302,12 @@ impl<'c> WriteTx<'c> {
         }
         let ops = self.segment(table).writer.ops();
         Ok(self.chunk.base.plus(u64::from(ops)))
+    }
+
+    /// Whether what was written so far can be committed. On some failures (a full disk) SQLite rolls the
+    /// whole transaction back by itself: what is written after that would not be part of one.
+    fn check_intact(&self) -> Result<()> {
+        if self.broken || self.conn.is_autocommit() { Err(Error::BrokenTransaction) } else { Ok(()) }
     }
 
     fn stamp(&self, at: Timestamp) -> Stamp {
@@ -301,12 +329,17 @@ impl<'c> WriteTx<'c> {
 /// How many changes the own log may be ahead of its checkpoint in `cfost_logs`: what opening reads.
 const CHECKPOINT_CHANGES: u64 = 64;
 
+/// The most heads that one change names, so that they fit beside its ops; the next one names the rest.
+const CITED_MAX: usize = 256;
+const _: () = assert!(CITED_MAX <= DEPS_MAX && CITED_MAX * 60 + CHUNK_BYTES_MAX + (8 << 10) < CHANGE_BYTES_MAX);
+
 /// The heads of other logs that this device has seen and not yet named in its own.
 fn uncited(state: &State) -> Vec<Dep> {
     let logs = state.registry.iter().filter(|log| log.number != state.own.number && log.space == state.secrets.home());
     let mut deps: Vec<Dep> = logs
         .filter(|log| log.cited_seq < log.applied_seq && log.applied_seq == log.head.seq)
-        .take(DEPS_MAX)
+        .filter(|log| state.unsettled(log.number).is_none())
+        .take(CITED_MAX)
         .map(|log| Dep { log: log.id, head: log.head })
         .collect();
     deps.sort_by_key(|dep| dep.log);
@@ -323,7 +356,7 @@ fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
         }
     }
     if !deps.is_empty() {
-        state.uncited = deps.len() == DEPS_MAX;
+        state.uncited = deps.len() == CITED_MAX;
     }
     Ok(())
 }
@@ -345,6 +378,16 @@ pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
     match rule {
         MergeRule::Lww => RuleTag::LWW,
         MergeRule::Counter => RuleTag::COUNTER,
+    }
+}
+
+/// What an op carries for a column that goes from one value to another: a counter's delta, else the value.
+fn written<'v>(rule: MergeRule, before: &Value, after: &ValueRef<'v>) -> ValueRef<'v> {
+    match (rule, before, after) {
+        (MergeRule::Counter, Value::Integer(before), ValueRef::Integer(after)) => {
+            ValueRef::Integer(after.wrapping_sub(*before))
+        }
+        (_, _, after) => after.clone(),
     }
 }
 

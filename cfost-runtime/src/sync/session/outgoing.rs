@@ -190,7 +190,8 @@ impl Session {
             return Ok(());
         }
         let held = replica.frontier(space).or_fail("read a frontier")?.head(log);
-        if other_change(replica, space, log, held, theirs)?.is_none() {
+        // More than is held: what they differ in was given up meanwhile.
+        if theirs.seq <= held.seq && other_change(replica, space, log, held, theirs)?.is_none() {
             return Err(SyncError::Unexpected { message: "Fork", why: "both sides hold the same change" });
         }
         if replica.own_log(space).or_fail("look up this device's log")? == Some(log) {
