@@ -234,9 +234,9 @@ fn snapshot_story(before: &[&str], lost: &[&str], own_way: &[&str], laptop_dials
     let before_sync: Vec<(i64,)> = phone.sql("SELECT count(*) FROM cfost_oplog").rows().unwrap();
     assert_eq!(before_sync.len(), 1);
     if laptop_dials {
-        meet(&laptop, &phone)
+        meet(&laptop, &phone);
     } else {
-        meet(&phone, &laptop)
+        meet(&phone, &laptop);
     }
     pair.vote(&phone, "and on it goes");
     meet(&phone, &laptop);
@@ -272,4 +272,24 @@ fn what_both_ways_of_a_snapshot_have_in_common_counts_once() {
         snapshot_story(&["m", "n"], &[], &["x"], laptop_dials);
         snapshot_story(&["m", "n"], &["a"], &[], laptop_dials);
     }
+}
+
+#[test]
+fn a_marker_that_is_missing_or_damaged_costs_a_new_log_and_nothing_else() {
+    let mut pair = Pair::new();
+    let path = marker(&pair.path("phone"));
+    let whole = fs::read(&path).unwrap();
+    for (n, bit) in (0..whole.len() * 8).step_by(101).enumerate() {
+        let mut altered = whole.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, altered).unwrap();
+        let phone = pair.open("phone");
+        pair.vote(&phone, "again");
+        assert_eq!(phone.get::<Todo>(pair.voted).unwrap().unwrap().votes, n as i64 + 1);
+    }
+    fs::remove_file(&path).unwrap();
+    let (phone, laptop) = (pair.open("phone"), pair.open("laptop"));
+    meet(&phone, &laptop);
+    let votes = phone.get::<Todo>(pair.voted).unwrap().unwrap().votes;
+    pair.assert_whole(&[&phone, &laptop], &vec!["again"; votes as usize]);
 }
