@@ -293,3 +293,45 @@ fn a_marker_that_is_missing_or_damaged_costs_a_new_log_and_nothing_else() {
     let votes = phone.get::<Todo>(pair.voted).unwrap().unwrap().votes;
     pair.assert_whole(&[&phone, &laptop], &vec!["again"; votes as usize]);
 }
+
+#[cfg(feature = "net")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_settle_a_log_that_took_two_ways_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Db::options().device_name(name).open(dir.path().join(name), models![Todo]).unwrap();
+    let laptop = open("laptop");
+    let snapshot = {
+        let phone = open("phone");
+        fleet::pair(&phone, &laptop, &Host::system()).unwrap();
+        fleet::sync(&phone, &laptop).unwrap();
+        drop(phone);
+        let snapshot = Snapshot::take(&dir.path().join("phone"));
+        let phone = open("phone");
+        phone.insert(todo("one way")).unwrap();
+        fleet::sync(&phone, &laptop).unwrap();
+        snapshot
+    };
+    snapshot.restore();
+    let phone = open("phone");
+    phone.insert(todo("the other way")).unwrap();
+
+    let laptop_node = laptop.sync().loopback().start().await.unwrap();
+    let address = laptop_node.listen_addresses()[0].clone();
+    let phone_node = phone.sync().loopback().peer(address).start().await.unwrap();
+    for db in [&phone, &laptop] {
+        let mut commits = db.commits().unwrap();
+        let both = async {
+            while db.count::<Todo>().unwrap() < 2 {
+                commits.next().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), both).await.expect("the two ways never met");
+    }
+    phone_node.stop().await.unwrap();
+    laptop_node.stop().await.unwrap();
+    assert_eq!(phone.all::<Todo>().unwrap(), laptop.all::<Todo>().unwrap());
+    for db in [&phone, &laptop] {
+        let verification = db.verify().unwrap();
+        assert!(verification.is_sound(), "{:?}", verification.differences);
+    }
+}

@@ -370,6 +370,8 @@ impl Worker {
                 }
                 Event::OwnLogBehind { space, log } => {
                     self.shared.tell(NodeEvent::OwnLogBehind { space, log });
+                    // The peer leaves the log out of this session; the next one brings both ways together.
+                    closed = Some("a log of this device took two ways: the next session settles it".to_owned());
                 }
                 Event::Closed { reason } => closed = Some(describe(&reason)),
             }
