@@ -16,7 +16,10 @@ const TOLD_COLUMNS: usize = 56;
 /// When a device fails, or when the two databases differ at the end.
 pub(crate) async fn run(screen: Screen, keep: Option<PathBuf>) -> Result<(), Failure> {
     let folder = Folder::new(keep)?;
-    let result = tell(screen, &folder.path).await;
+    let result = tokio::select! {
+        result = tell(screen, &folder.path) => result,
+        _ = tokio::signal::ctrl_c() => Err(Failure::plain("interrupted")),
+    };
     let removed = folder.close();
     result.and(removed)
 }
@@ -231,7 +234,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // An interrupted demo leaves nothing behind either; nothing is to be done if that fails.
+        // A demo that panics leaves nothing behind either; nothing is to be done if that fails.
         if self.remove {
             let _ = std::fs::remove_dir_all(&self.path);
         }
