@@ -74,6 +74,8 @@ impl Db {
     /// Those of `work`; [`Error::abort`](crate::Error::abort) makes one of the app's own.
     /// [`Error::InsideWrite`](crate::Error::InsideWrite) when called inside a transaction of the same
     /// database, [`Error::LoggedOut`](crate::Error::LoggedOut) after a logout.
+    /// [`Error::BrokenTransaction`](crate::Error::BrokenTransaction) if `work` went on after a write that
+    /// failed half-way, on a full disk say.
     pub fn write<T>(&self, work: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
         let (mut work, mut value) = (Some(work), None);
         self.store.write(&mut |inner| {

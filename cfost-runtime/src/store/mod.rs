@@ -42,7 +42,7 @@ use registry::Registry;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -193,6 +193,8 @@ impl Store {
         let retry_at_ms = self.retry_at_ms.load(Ordering::Relaxed);
         if retry_at_ms != u64::MAX
             && self.host.now_ms() >= retry_at_ms
+            // Reading doesn't wait for a transaction of another thread.
+            && !self.is_writing()
             && let Err(error) = self.apply_waiting()
         {
             tracing::warn!(%error, "changes that had to wait could not be applied; trying again later");
@@ -420,6 +422,11 @@ impl Store {
 
     fn announce(&self) {
         self.commits.send_modify(|count| *count += 1);
+    }
+
+    /// Whether a thread of this process is in a transaction.
+    fn is_writing(&self) -> bool {
+        matches!(self.writer.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
