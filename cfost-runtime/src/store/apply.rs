@@ -22,7 +22,7 @@ use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 use crate::crdt::{Life, RowOp, Stamp, Writer};
 use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, ShapeColumn};
-use crate::schema::{ModelSchema, ValueRef};
+use crate::schema::{ColumnSchema, ModelSchema, ValueRef};
 
 /// Applies changes within one SQL transaction.
 pub(super) struct Applier<'c> {
@@ -220,11 +220,12 @@ impl<'c> Applier<'c> {
         let schema = self.tables[table].schema;
         let stamp = Stamp { at: op.at, writer: Writer(number) };
         if fit.whole && op.kind == OpKind::Create {
-            let values: Vec<ValueRef<'_>> = op.values.iter().filter_map(plain).collect();
-            let all_fit = values.len() == schema.columns.len()
-                && (values.iter().zip(schema.columns))
-                    .all(|(value, column)| fits(value, column.sql_type, column.nullable));
-            if all_fit && self.rows.create(table, &op.row, &values, stamp, context.hidden)? {
+            let fits = |(value, column): (&OpValue<'_>, &ColumnSchema)| {
+                plain(value).is_some_and(|value| fits(value, column.sql_type, column.nullable))
+            };
+            let all_fit = op.values.iter().zip(schema.columns).all(fits);
+            let values = op.values.iter().filter_map(plain);
+            if all_fit && self.rows.create(table, &op.row, values, stamp, context.hidden)? {
                 return Ok(());
             }
         }
@@ -233,8 +234,8 @@ impl<'c> Applier<'c> {
             .filter_map(|(&column, value)| {
                 let (column, value) = (column?, plain(value)?);
                 let schema = &schema.columns[column];
-                let fits = fits(&value, schema.sql_type, schema.nullable);
-                fits.then(|| (column, effect(schema.rule, value)))
+                let fits = fits(value, schema.sql_type, schema.nullable);
+                fits.then(|| (column, effect(schema.rule, value.clone())))
             })
             .collect();
         self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)
@@ -264,9 +265,9 @@ impl ShapeFit {
     }
 }
 
-fn plain<'a>(value: &OpValue<'a>) -> Option<ValueRef<'a>> {
+fn plain<'r, 'a>(value: &'r OpValue<'a>) -> Option<&'r ValueRef<'a>> {
     match value {
-        OpValue::Plain(value) => Some(value.clone()),
+        OpValue::Plain(value) => Some(value),
         OpValue::Composite(_) => None,
     }
 }

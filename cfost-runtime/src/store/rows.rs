@@ -111,11 +111,11 @@ impl<'c> Rows<'c> {
     /// Writes a row that no op has touched before, all columns at `stamp`.
     ///
     /// Returns `false`, and does nothing, if the row is known: then it takes a merge.
-    pub(super) fn create(
+    pub(super) fn create<'v>(
         &mut self,
         table: usize,
         id: &Uuid,
-        values: &[ValueRef<'_>],
+        values: impl IntoIterator<Item = &'v ValueRef<'v>>,
         stamp: Stamp,
         hidden: &Hidden,
     ) -> Result<bool, StoreError> {
@@ -124,13 +124,14 @@ impl<'c> Rows<'c> {
         }
         let mut clock = std::mem::take(&mut self.clock);
         clock.clear();
-        RowClock::encode_fresh(values.len(), stamp, &mut clock);
+        let columns = self.tables[table].schema.columns.len();
+        RowClock::encode_fresh(columns, stamp, &mut clock);
         let insert = &mut self.statements(table)?.insert;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
-        for (n, value) in values.iter().enumerate() {
+        for (n, value) in values.into_iter().enumerate() {
             insert.raw_bind_parameter(n + 2, value)?;
         }
-        insert.raw_bind_parameter(values.len() + 2, clock.as_slice())?;
+        insert.raw_bind_parameter(columns + 2, clock.as_slice())?;
         let inserted = insert.raw_execute()?;
         self.clock = clock;
         Ok(inserted == 1)
