@@ -185,6 +185,8 @@ impl Joining {
     pub async fn finish(mut self) -> Result<()> {
         let joined = self.joining.admitted().await?;
         self.db.become_device(&joined)?;
+        let addresses: Vec<_> = self.joining.inviter_addresses().iter().map(ToString::to_string).collect();
+        self.db.store.remember_addresses(joined.inviter.id, &addresses)?;
         if let Err(error) = self.joining.stored().await {
             tracing::warn!(%error, "this device is paired, but the other one could not be told");
         }

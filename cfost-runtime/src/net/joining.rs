@@ -148,6 +148,13 @@ impl Joining {
         self.digits
     }
 
+    /// Where the inviter was to be found, with its peer id: what [`NodeConfig::addresses`] wants.
+    pub fn inviter_addresses(&self) -> Vec<Multiaddr> {
+        let Some(peer) = transport::peer_id(self.joiner.invitation().inviter_transport()) else { return Vec::new() };
+        let hints = self.joiner.invitation().hints().iter();
+        hints.filter_map(|hint| hint.parse::<Multiaddr>().ok()?.with_p2p(peer).ok()).collect()
+    }
+
     /// Waits until the user has confirmed the digits, and returns all that this device has to store.
     /// Store it durably, then call [`Joining::stored`].
     ///
