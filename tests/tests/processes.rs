@@ -95,7 +95,7 @@ fn creates() {
 #[test]
 fn many_processes_create_the_same_file_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    for round in 0..3 {
+    for round in 0..8 {
         let path = dir.path().join(format!("{round}.db"));
         let mut children: Vec<_> = (0..4).map(|_| start("creates", &path)).collect();
         for (_, output) in &mut children {

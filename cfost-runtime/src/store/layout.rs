@@ -1,7 +1,8 @@
 //! The tables that CFOST keeps beside the models', and the settings of a connection.
 
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 
@@ -98,7 +99,7 @@ pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Conn
 /// Puts the file into the state that every connection relies on, or says why that can't be.
 ///
 /// Run it before the first transaction: the journal mode can't change inside one.
-pub(super) fn prepare(conn: &Connection, path: Option<&Path>) -> Result<(), StoreError> {
+pub(super) fn prepare(conn: &Connection, path: Option<&Path>, busy_timeout: Duration) -> Result<(), StoreError> {
     // In one snapshot: another process may be creating the file at this moment.
     let snapshot = conn.unchecked_transaction()?;
     let application: i64 = pragma(conn, "application_id")?;
@@ -114,10 +115,22 @@ pub(super) fn prepare(conn: &Connection, path: Option<&Path>) -> Result<(), Stor
     if conn.is_readonly(rusqlite::MAIN_DB)? {
         return Err(StoreError::ReadOnly);
     }
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    write_ahead(conn, busy_timeout)?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     set_secure_delete(conn, false)
+}
+
+/// Sets the journal mode. SQLite doesn't wait by itself for another process that does the same.
+fn write_ahead(conn: &Connection, busy_timeout: Duration) -> Result<(), StoreError> {
+    let started = Instant::now();
+    loop {
+        let set = conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()));
+        match set.map_err(StoreError::from) {
+            Err(StoreError::Busy) if started.elapsed() < busy_timeout => thread::sleep(Duration::from_millis(5)),
+            set => return set,
+        }
+    }
 }
 
 /// Whether everything that is deleted is overwritten, whatever it costs. Else only what costs no

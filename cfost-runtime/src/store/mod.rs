@@ -111,7 +111,7 @@ impl Store {
     ) -> Result<Self> {
         let tables = table::tables(models)?;
         let conn = layout::connect(path, busy_timeout)?;
-        layout::prepare(&conn, path)?;
+        layout::prepare(&conn, path, busy_timeout)?;
         let transaction = SqlTransaction::begin(&conn)?;
         let is_new = layout::create(&conn)?;
         if is_new {
