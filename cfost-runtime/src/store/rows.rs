@@ -72,14 +72,16 @@ pub(super) enum Place {
 pub(super) struct Rows<'c> {
     conn: &'c Connection,
     tables: &'c [Table],
-    statements: Vec<Option<Statements<'c>>>,
+    statements: Vec<Statements<'c>>,
     clock: Vec<u8>,
 }
 
+/// A table's statements, each prepared when it is first needed: a small transaction needs one.
+#[derive(Default)]
 struct Statements<'c> {
-    insert: CachedStatement<'c>,
-    select: CachedStatement<'c>,
-    delete: CachedStatement<'c>,
+    insert: Option<CachedStatement<'c>>,
+    select: Option<CachedStatement<'c>>,
+    delete: Option<CachedStatement<'c>>,
     updates: HashMap<Vec<usize>, CachedStatement<'c>>,
 }
 
@@ -89,23 +91,8 @@ const INSERT_HIDDEN: &str = "INSERT OR REPLACE INTO cfost_hidden (table_name, id
 
 impl<'c> Rows<'c> {
     pub(super) fn new(conn: &'c Connection, tables: &'c [Table]) -> Self {
-        let statements = tables.iter().map(|_| None).collect();
+        let statements = tables.iter().map(|_| Statements::default()).collect();
         Self { conn, tables, statements, clock: Vec::new() }
-    }
-
-    fn statements(&mut self, table: usize) -> Result<&mut Statements<'c>, StoreError> {
-        let slot = &mut self.statements[table];
-        if slot.is_none() {
-            let sql = &self.tables[table];
-            *slot = Some(Statements {
-                insert: self.conn.prepare_cached(&sql.insert)?,
-                select: self.conn.prepare_cached(&sql.select)?,
-                delete: self.conn.prepare_cached(&sql.delete)?,
-                updates: HashMap::new(),
-            });
-        }
-        // Filled just above.
-        slot.as_mut().ok_or(StoreError::Sqlite(rusqlite::Error::InvalidQuery))
     }
 
     /// Writes a row that no op has touched before, all columns at `stamp`.
@@ -126,7 +113,7 @@ impl<'c> Rows<'c> {
         clock.clear();
         let columns = self.tables[table].schema.columns.len();
         RowClock::encode_fresh(columns, stamp, &mut clock);
-        let insert = &mut self.statements(table)?.insert;
+        let insert = prepared(&mut self.statements[table].insert, self.conn, &self.tables[table].insert)?;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         for (n, value) in values.into_iter().enumerate() {
             insert.raw_bind_parameter(n + 2, value)?;
@@ -140,7 +127,7 @@ impl<'c> Rows<'c> {
     /// The row if it is visible.
     pub(super) fn visible(&mut self, table: usize, id: &Uuid) -> Result<Option<Row<Value>>, StoreError> {
         let columns = self.tables[table].schema.columns.len();
-        let select = &mut self.statements(table)?.select;
+        let select = prepared(&mut self.statements[table].select, self.conn, &self.tables[table].select)?;
         select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         let mut rows = select.raw_query();
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -216,7 +203,7 @@ impl<'c> Rows<'c> {
 
     fn insert(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<(), StoreError> {
         let clock = self.encode_clock(&row.clock);
-        let insert = &mut self.statements(table)?.insert;
+        let insert = prepared(&mut self.statements[table].insert, self.conn, &self.tables[table].insert)?;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         for (n, value) in row.values.iter().enumerate() {
             insert.raw_bind_parameter(n + 2, value.as_ref())?;
@@ -230,7 +217,7 @@ impl<'c> Rows<'c> {
     fn update(&mut self, table: usize, id: &Uuid, row: &Row<Value>, columns: &[usize]) -> Result<(), StoreError> {
         let clock = self.encode_clock(&row.clock);
         let (conn, sql) = (self.conn, &self.tables[table]);
-        let updates = &mut self.statements(table)?.updates;
+        let updates = &mut self.statements[table].updates;
         if !updates.contains_key(columns) {
             updates.insert(columns.to_vec(), conn.prepare_cached(&sql.update(columns))?);
         }
@@ -247,7 +234,7 @@ impl<'c> Rows<'c> {
     }
 
     fn remove(&mut self, table: usize, id: &Uuid) -> Result<(), StoreError> {
-        let delete = &mut self.statements(table)?.delete;
+        let delete = prepared(&mut self.statements[table].delete, self.conn, &self.tables[table].delete)?;
         delete.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         delete.raw_execute()?;
         Ok(())
@@ -264,6 +251,17 @@ impl<'c> Rows<'c> {
         let name = self.tables[table].schema.table;
         let mut select = self.conn.prepare_cached(SELECT_HIDDEN)?;
         Ok(select.query_row((name, id.as_bytes()), |row| row.get(0)).optional()?)
+    }
+}
+
+fn prepared<'s, 'c>(
+    statement: &'s mut Option<CachedStatement<'c>>,
+    conn: &'c Connection,
+    sql: &str,
+) -> Result<&'s mut CachedStatement<'c>, StoreError> {
+    match statement {
+        Some(statement) => Ok(statement),
+        none => Ok(none.insert(conn.prepare_cached(sql)?)),
     }
 }
 

@@ -11,6 +11,9 @@ use super::value::put_value;
 use super::{OpKind, OpValue, RuleTag, SEGMENT_FORMAT, has_duplicate, too_large};
 use crate::clock::Timestamp;
 
+/// What a segment's buffer begins with: room for an op or a few without growing.
+const SEGMENT_BYTES_FIRST: usize = 512;
+
 /// The ops of one table in one change, in the order they are made.
 #[derive(Debug)]
 pub struct SegmentWriter {
@@ -49,7 +52,7 @@ impl SegmentWriter {
     /// A segment without ops. `base` is the timestamp of the first op to come.
     pub fn new(table: &str, schema_version: u32, base: Timestamp) -> Self {
         let mut writer = Self {
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(SEGMENT_BYTES_FIRST),
             base,
             ops: 0,
             shapes: Vec::new(),
