@@ -67,3 +67,32 @@ fn only_its_owner_can_read_a_new_database() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+#[test]
+fn a_transaction_of_one_op_takes_at_most_160_bytes_beyond_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("todo.db");
+    let db = Db::open(&path, models![Todo]).unwrap();
+    db.insert(todo("Buy milk")).unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let change = "SELECT length(change) FROM cfost_changes ORDER BY position DESC LIMIT 1";
+    let bytes: usize = file.query_row(change, [], |row| row.get::<_, u32>(0)).unwrap() as usize;
+    // The id, the title, a boolean, a counter, and no note.
+    let data = 16 + "Buy milk".len() + 1 + 1;
+    assert!(bytes <= data + 160, "{bytes} bytes for {data} of data");
+}
+
+#[test]
+fn a_database_is_shared_among_threads() {
+    fn shared<T: Clone + Send + Sync>(_: &T) {}
+
+    let db = Db::open_in_memory(models![Todo]).unwrap();
+    shared(&db);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..25).for_each(|n| drop(db.insert(todo(&n.to_string())).unwrap())));
+        }
+    });
+    assert_eq!(db.count::<Todo>().unwrap(), 100);
+    assert!(db.verify().unwrap().is_sound());
+}
