@@ -162,8 +162,8 @@ async fn a_commit_of_another_process_is_noticed_within_100_ms() {
     drop(stdin);
     process.wait().unwrap();
     waits.sort();
-    // Half of the promise is room for a machine that is busy with other tests.
+    // The median, since a machine that is busy with other tests may stall one of them.
     let median = waits[waits.len() / 2];
     tell(&format!("noticed after {waits:?}")).unwrap();
-    assert!(median <= Duration::from_millis(200), "noticed after {waits:?}");
+    assert!(median <= Duration::from_millis(100), "noticed after {waits:?}");
 }
