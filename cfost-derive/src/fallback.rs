@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput, Generics};
 
 use crate::attr::options;
 use crate::ctxt::Ctxt;
-use crate::expand::synced::type_checks;
+use crate::expand::synced::{columns, in_const, type_checks};
 use crate::ir::krate;
 use crate::ir::model::Model;
 use crate::ir::value::ValueType;
@@ -28,14 +28,19 @@ pub(crate) fn synced(input: &DeriveInput, model: Option<&Model>) -> TokenStream 
     let (generics, arguments, bounds) = parts(&input.generics, name, &quote!(#rt::Send + 'static));
     let concrete = model.filter(|_| input.generics.params.is_empty());
     let checks = concrete.map(|model| type_checks(model, &rt));
-    quote! {
-        #checks
+    let (columns_ty, columns_struct, columns) =
+        concrete.map_or_else(|| (quote!(()), TokenStream::new(), quote!(())), |model| columns(model, &rt));
+    let stub = in_const(&quote! {
+        #columns_struct
         #[automatically_derived]
         impl #generics #rt::Synced for #name #arguments #bounds {
             type Id = #id;
-            const MAPPING: #rt::Mapping<Self> = #rt::stub_mapping();
+            const TABLE: &'static #rt::str = "";
+            type Columns = #columns_ty;
+            const MAPPING: #rt::Mapping<Self> = #rt::stub_mapping(#columns);
         }
-    }
+    });
+    quote!(#checks #stub)
 }
 
 /// `impl SyncedValue` that is never called, and what else a newtype may be.

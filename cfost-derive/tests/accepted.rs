@@ -14,19 +14,20 @@ mod types;
 #[path = "accepted/values.rs"]
 mod values;
 
-use cfost::schema::{RowDecoder, RowEncoder, Value, ValueRef};
+use cfost::schema::{RowDecoder, RowEncoder, RowValues, Value, ValueRef};
 use cfost::{Db, Synced, models};
 
 /// The values that a row is stored as.
 fn stored<M: Synced>(row: &M) -> Vec<Value> {
     let mut encoder = RowEncoder::new(M::SCHEMA);
     (M::MAPPING.encode)(row, &mut encoder);
-    encoder.finish().expect("the row can be stored").into_iter().map(ValueRef::into_owned).collect()
+    encoder.finish().expect("the row can be stored").columns.into_iter().map(ValueRef::into_owned).collect()
 }
 
 /// The row that is read from these values.
 fn read<M: Synced>(id: M::Id, values: &[Value]) -> M {
-    let mut decoder = RowDecoder::new(values.iter().map(Value::as_ref).collect());
+    let columns = values.iter().map(Value::as_ref).collect();
+    let mut decoder = RowDecoder::new(M::SCHEMA, RowValues { columns, ..RowValues::default() });
     (M::MAPPING.decode)(id, &mut decoder).expect("the row can be read")
 }
 

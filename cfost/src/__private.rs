@@ -1,9 +1,11 @@
 //! What the derives' code stands on: no part of the API. The names of the standard library are here
 //! because a module of the app may have its own `Ok` or `Result`.
 
+pub use cfost_runtime::query::Col;
 pub use cfost_runtime::schema::{
-    Column, ColumnSchema, Constant, Counter, IndexSchema, Mapping, MergeAs, MergeRule, ModelSchema, NoLiteral, RowId,
-    SqlType, Synced, SyncedValue, ValueError, ValueRef,
+    CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping, MergeAs,
+    MergeRule, ModelSchema, NoLiteral, OnDelete, Refer, RowId, SqlType, Synced, SyncedValue, ValueError, ValueRef,
+    rule,
 };
 pub use core::clone::Clone;
 pub use core::default::Default;
@@ -37,9 +39,22 @@ pub fn stub<T>() -> T {
 }
 
 /// The mapping of a model whose derive failed.
-pub const fn stub_mapping<M: Synced>() -> Mapping<M> {
+pub const fn stub_mapping<M: Synced>(columns: M::Columns) -> Mapping<M> {
     Mapping {
-        schema: &ModelSchema { model: "", table: "", version: 1, id_column: "", columns: &[], indexes: &[] },
+        schema: &ModelSchema {
+            model: "",
+            table: "",
+            version: 1,
+            id_column: "",
+            columns: &[],
+            collections: &[],
+            indexes: &[],
+            delete: DeletePolicy::Latest,
+            id_from: &[],
+            search: &[],
+            history: false,
+        },
+        columns,
         id: |_| stub(),
         set_id: |_, _| stub(),
         encode: |_, _| stub(),

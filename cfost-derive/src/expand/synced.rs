@@ -33,20 +33,54 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     });
     let (id_ty, get_id, set_id) = id_impl.into_iter().collect::<(Vec<_>, Vec<_>, Vec<_>)>();
 
-    quote! {
+    let table = &model.table.text;
+    let (columns_ty, columns_struct, columns) = columns(model, rt);
+    in_const(&quote! {
+        #columns_struct
         #[automatically_derived]
         #[allow(deprecated)]
         impl #rt::Synced for #ident {
             type Id = #(#id_ty)*;
+            const TABLE: &'static #rt::str = #table;
+            type Columns = #columns_ty;
             const MAPPING: #rt::Mapping<Self> = #rt::Mapping {
                 schema: &#schema,
+                columns: #columns,
                 id: #(#get_id)*,
                 set_id: #(#set_id)*,
                 encode: |#this, #row| { #(#pushes)* },
                 decode: |#id, #row| #rt::Ok(Self { #(#reads),* }),
             };
         }
-    }
+    })
+}
+
+/// Items whose names the app doesn't see.
+pub(crate) fn in_const(items: &TokenStream) -> TokenStream {
+    quote!(const _: () = { #items };)
+}
+
+/// The struct of typed columns: its type, the struct, and its one value. A field that can't be used as
+/// a column is left out.
+pub(crate) fn columns(model: &Model, rt: &TokenStream) -> (TokenStream, TokenStream, TokenStream) {
+    let ident = &model.ident;
+    let name = quote::format_ident!("{}Columns", ident.unraw());
+    let fields: Vec<_> = model.fields.iter().filter(|field| field.skip.is_none() && !field.unclear).collect();
+    let declared = fields.iter().map(|field| {
+        let (field, ty) = (&field.ident, &field.ty);
+        quote!(pub #field: #rt::Col<#ident, #ty>)
+    });
+    let values = fields.iter().map(|field| {
+        let (field, column) = (&field.ident, &field.column.text);
+        quote!(#field: #rt::Col::new(#column))
+    });
+    let item = quote! {
+        #[derive(::core::clone::Clone, ::core::marker::Copy)]
+        #[allow(deprecated)]
+        pub struct #name { #(#declared),* }
+    };
+    let value = quote!(#name { #(#values),* });
+    (quote!(#name), item, value)
 }
 
 /// The `ModelSchema`.
@@ -77,7 +111,12 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
             version: #version,
             id_column: #id,
             columns: &[#(#columns),*],
+            collections: &[],
             indexes: &[#(#rt::IndexSchema { columns: &[#(#indexes),*] }),*],
+            delete: #rt::DeletePolicy::Latest,
+            id_from: &[],
+            search: &[],
+            history: false,
         }
     }
 }

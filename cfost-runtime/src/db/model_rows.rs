@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, Synced, Value, ValueError, ValueRef};
+use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef};
 use crate::store::{Table, borrowed};
 
 /// The number of a model's table.
@@ -30,21 +30,20 @@ pub(super) fn encode<M: Synced>(row: &M) -> Result<Vec<ValueRef<'_>>> {
 }
 
 fn finish<'a>(encoder: RowEncoder<'a>, schema: &'static ModelSchema) -> Result<Vec<ValueRef<'a>>> {
-    encoder.finish().map_err(|(field, source)| Error::Unstorable { model: schema.model, field, source })
+    let values = encoder.finish().map(|values| values.columns);
+    values.map_err(|(field, source)| Error::Unstorable { model: schema.model, field, source })
 }
 
 /// The row that has these values.
 pub(super) fn decode<M: Synced>(id: M::Id, values: Vec<ValueRef<'_>>) -> Result<M> {
-    let mut decoder = RowDecoder::new(values);
+    let mut decoder = RowDecoder::new(M::SCHEMA, RowValues { columns: values, collections: Vec::new() });
     match (M::MAPPING.decode)(id, &mut decoder) {
         Ok(row) => Ok(row),
-        Err(source) => Err(unreadable(M::SCHEMA, decoder.read(), source)),
+        Err(source) => Err(unreadable(M::SCHEMA, decoder.field(), source)),
     }
 }
 
-fn unreadable(schema: &'static ModelSchema, read: usize, source: ValueError) -> Error {
-    let column = read.checked_sub(1).and_then(|column| schema.columns.get(column));
-    let field = column.map_or("?", |column| column.field);
+fn unreadable(schema: &'static ModelSchema, field: &'static str, source: ValueError) -> Error {
     Error::Unreadable { model: schema.model, field, source }
 }
 

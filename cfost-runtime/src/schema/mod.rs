@@ -1,13 +1,20 @@
 //! What a model is: the constants that the derive writes, and the values that rows are made of.
 
+mod collection;
 mod column;
 mod model;
 mod row;
+pub mod rule;
 mod value;
 
-pub use column::{Column, Counter, Lww, MergeAs, NoLiteral, RowId, SyncedValue};
-pub use model::{ColumnSchema, Constant, IndexSchema, Mapping, MergeRule, Model, ModelSchema, Synced};
-pub use row::{RowDecoder, RowEncoder};
+pub use collection::{CollectAs, CollectionSchema, Element};
+pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, SyncedValue};
+pub use model::{
+    ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
+    Synced,
+};
+pub use row::{RowDecoder, RowEncoder, RowValues};
+pub use rule::{Counter, Lww};
 pub use value::{SqlType, ValueError};
 
 pub use crate::oplog::{Value, ValueRef};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{Column, MergeAs, RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef};
+use super::{CollectionSchema, Column, MergeAs, Refer, RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef};
 
 /// A struct with `#[derive(Synced)]`: one table, whose rows merge across devices.
 ///
@@ -16,6 +16,12 @@ use super::{Column, MergeAs, RowDecoder, RowEncoder, RowId, SqlType, ValueError,
 pub trait Synced: Sized + Send + 'static {
     /// The type of the field marked `#[synced(id)]`.
     type Id: RowId;
+
+    /// The table's name. Beside the schema, so that two models can refer to each other.
+    const TABLE: &'static str;
+
+    /// The struct of typed columns that filters and orders are written with.
+    type Columns: Copy + 'static;
 
     /// How the struct maps to the rows of its table.
     const MAPPING: Mapping<Self>;
@@ -32,6 +38,8 @@ pub trait Synced: Sized + Send + 'static {
 pub struct Mapping<M: Synced> {
     /// What the struct's attributes say.
     pub schema: &'static ModelSchema,
+    /// The typed columns.
+    pub columns: M::Columns,
     /// The row's id.
     pub id: fn(&M) -> M::Id,
     /// Gives the row an id.
@@ -59,10 +67,51 @@ pub struct ModelSchema {
     pub version: u32,
     /// The column that holds the row's id.
     pub id_column: &'static str,
-    /// The stored fields, in the order of the struct; the id is not among them.
+    /// The stored fields of one value each, in the order of the struct; the id is not among them.
     pub columns: &'static [ColumnSchema],
+    /// The stored fields with elements, in the order of the struct.
+    pub collections: &'static [CollectionSchema],
     /// The indexes, in the order they are written.
     pub indexes: &'static [IndexSchema],
+    /// Which of a delete and a concurrent edit wins.
+    pub delete: DeletePolicy,
+    /// The columns that the row's id is made from, in this order; none if it is minted.
+    pub id_from: &'static [&'static str],
+    /// The columns whose words are indexed.
+    pub search: &'static [&'static str],
+    /// Whether the entries of a row are indexed, so that its history is found without reading the oplog.
+    pub history: bool,
+}
+
+/// Which of a delete and an edit on another device wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletePolicy {
+    /// The later of the two: an edit after the delete brings the row back.
+    #[default]
+    Latest,
+    /// The delete, for good.
+    Wins,
+}
+
+/// What becomes of a row when the one that it refers to is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is not shown until the other row is back.
+    #[default]
+    Hide,
+    /// It is deleted too.
+    Cascade,
+    /// Nothing: it names a row that is gone.
+    Keep,
+}
+
+/// A column that names a row of another model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The other model's table.
+    pub table: &'static str,
+    /// What becomes of a row when the other one is deleted.
+    pub on_delete: OnDelete,
 }
 
 /// One stored field of a model.
@@ -80,17 +129,38 @@ pub struct ColumnSchema {
     pub rule: MergeRule,
     /// The value of a row whose ops don't carry this column.
     pub default: Option<Constant>,
+    /// Whether the column keeps the value that the row was inserted with.
+    pub immutable: bool,
+    /// The row of another model that the column names.
+    pub reference: Option<Reference>,
 }
 
 impl ColumnSchema {
     /// A field of type `T` whose last writer wins.
     pub const fn lww<T: Column>(field: &'static str, name: &'static str) -> Self {
-        Self { field, name, sql_type: T::TYPE, nullable: T::NULLABLE, rule: MergeRule::Lww, default: None }
+        Self::new::<T>(field, name, MergeRule::Lww)
     }
 
     /// A field of type `T` that merges by the rule `R`.
     pub const fn merged<T: MergeAs<R>, R>(field: &'static str, name: &'static str) -> Self {
-        Self { field, name, sql_type: T::TYPE, nullable: T::NULLABLE, rule: T::RULE, default: None }
+        Self::new::<T>(field, name, T::RULE)
+    }
+
+    const fn new<T: Column>(field: &'static str, name: &'static str, rule: MergeRule) -> Self {
+        let (sql_type, nullable) = (T::TYPE, T::NULLABLE);
+        Self { field, name, sql_type, nullable, rule, default: None, immutable: false, reference: None }
+    }
+
+    /// Keeps the value that the row was inserted with.
+    #[must_use]
+    pub const fn immutable(self) -> Self {
+        Self { immutable: true, ..self }
+    }
+
+    /// Names a row of the model `P`; the field's type `T` is that of its id.
+    #[must_use]
+    pub const fn references<T: Refer<Id = P::Id>, P: Synced>(self, on_delete: OnDelete) -> Self {
+        Self { reference: Some(Reference { table: P::TABLE, on_delete }), ..self }
     }
 
     /// With a default. The literal is there for rustc to compare with the field's type `T`.
@@ -107,6 +177,14 @@ pub enum MergeRule {
     Lww,
     /// Increments and decrements add up.
     Counter,
+    /// Each element is added or removed by itself.
+    Set,
+    /// Each key has a cell of its own.
+    Map,
+    /// Each element has an identity, a position and a value.
+    List,
+    /// Edits are merged character by character.
+    Text,
 }
 
 impl fmt::Display for MergeRule {
@@ -114,6 +192,10 @@ impl fmt::Display for MergeRule {
         f.write_str(match self {
             Self::Lww => "lww",
             Self::Counter => "counter",
+            Self::Set => "set",
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Text => "text",
         })
     }
 }

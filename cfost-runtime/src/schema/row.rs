@@ -1,39 +1,61 @@
 //! How a struct's fields become the values of a row, and back.
 
-use super::{Column, MergeAs, ModelSchema, ValueError, ValueRef};
+use super::{CollectAs, Column, Element, MergeAs, ModelSchema, ValueError, ValueRef};
 
-/// Collects the values of a row, in the order of the model's columns.
+/// What a row's fields hold.
+#[derive(Clone, Debug, Default)]
+pub struct RowValues<'a> {
+    /// The values, in the order of [`ModelSchema::columns`].
+    pub columns: Vec<ValueRef<'a>>,
+    /// The elements, in the order of [`ModelSchema::collections`].
+    pub collections: Vec<Vec<Element<'a>>>,
+}
+
+/// Collects what a row's fields hold, in the order of the model's columns.
 #[derive(Debug)]
 pub struct RowEncoder<'a> {
     schema: &'static ModelSchema,
-    values: Vec<ValueRef<'a>>,
+    values: RowValues<'a>,
     error: Option<(&'static str, ValueError)>,
 }
 
 impl<'a> RowEncoder<'a> {
     /// An empty row of the model.
     pub fn new(schema: &'static ModelSchema) -> Self {
-        Self { schema, values: Vec::with_capacity(schema.columns.len()), error: None }
+        let columns = Vec::with_capacity(schema.columns.len());
+        Self { schema, values: RowValues { columns, collections: Vec::new() }, error: None }
     }
 
     /// Adds the next column's value. The first value that can't be stored is reported at the end.
     pub fn push<T: Column>(&mut self, field: &'a T) {
         match field.encode() {
-            Ok(value) => self.values.push(value),
+            Ok(value) => self.values.columns.push(value),
             Err(error) => {
-                let column = self.schema.columns.get(self.values.len());
-                let name = column.map_or(self.schema.model, |column| column.field);
-                self.error.get_or_insert((name, error));
-                self.values.push(ValueRef::Null);
+                let column = self.schema.columns.get(self.values.columns.len());
+                self.error.get_or_insert((column.map_or(self.schema.model, |column| column.field), error));
+                self.values.columns.push(ValueRef::Null);
             }
         }
     }
 
-    /// The values, or the first field that can't be stored and why.
+    /// Adds the next collection's elements.
+    pub fn push_elements<T: CollectAs<R>, R>(&mut self, field: &'a T) {
+        match field.elements() {
+            Ok(elements) => self.values.collections.push(elements),
+            Err(error) => {
+                let collection = self.schema.collections.get(self.values.collections.len());
+                let name = collection.map_or(self.schema.model, |collection| collection.field);
+                self.error.get_or_insert((name, error));
+                self.values.collections.push(Vec::new());
+            }
+        }
+    }
+
+    /// What the fields hold, or the first field that can't be stored and why.
     ///
     /// # Errors
     /// The field's name and what is wrong with its value.
-    pub fn finish(self) -> Result<Vec<ValueRef<'a>>, (&'static str, ValueError)> {
+    pub fn finish(self) -> Result<RowValues<'a>, (&'static str, ValueError)> {
         match self.error {
             None => Ok(self.values),
             Some(error) => Err(error),
@@ -41,17 +63,20 @@ impl<'a> RowEncoder<'a> {
     }
 }
 
-/// Hands out the values of a row, in the order of the model's columns.
+/// Hands out what a row's fields hold, in the order of the model's columns.
 #[derive(Debug)]
 pub struct RowDecoder<'a> {
-    values: std::vec::IntoIter<ValueRef<'a>>,
-    read: usize,
+    schema: &'static ModelSchema,
+    columns: std::vec::IntoIter<ValueRef<'a>>,
+    collections: std::vec::IntoIter<Vec<Element<'a>>>,
+    field: &'static str,
 }
 
 impl<'a> RowDecoder<'a> {
-    /// A decoder over a row's values.
-    pub fn new(values: Vec<ValueRef<'a>>) -> Self {
-        Self { values: values.into_iter(), read: 0 }
+    /// A decoder over a row.
+    pub fn new(schema: &'static ModelSchema, values: RowValues<'a>) -> Self {
+        let (columns, collections) = (values.columns.into_iter(), values.collections.into_iter());
+        Self { schema, columns, collections, field: schema.model }
     }
 
     /// The next column's value as a field.
@@ -70,13 +95,24 @@ impl<'a> RowDecoder<'a> {
         T::from_merged(self.take())
     }
 
-    fn take(&mut self) -> ValueRef<'a> {
-        self.read += 1;
-        self.values.next().unwrap_or(ValueRef::Null)
+    /// The next collection's elements as a field that merges by the rule `R`.
+    ///
+    /// # Errors
+    /// When an element isn't one of the field's type.
+    pub fn pull_elements<T: CollectAs<R>, R>(&mut self) -> Result<T, ValueError> {
+        let read = self.schema.collections.len().saturating_sub(self.collections.len());
+        self.field = self.schema.collections.get(read).map_or(self.schema.model, |collection| collection.field);
+        T::from_elements(self.collections.next().unwrap_or_default())
     }
 
-    /// How many values have been read: names the column that an error is about.
-    pub fn read(&self) -> usize {
-        self.read
+    fn take(&mut self) -> ValueRef<'a> {
+        let read = self.schema.columns.len().saturating_sub(self.columns.len());
+        self.field = self.schema.columns.get(read).map_or(self.schema.model, |column| column.field);
+        self.columns.next().unwrap_or(ValueRef::Null)
+    }
+
+    /// The field that was read last: the one that an error is about.
+    pub fn field(&self) -> &'static str {
+        self.field
     }
 }

@@ -378,6 +378,10 @@ pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
     match rule {
         MergeRule::Lww => RuleTag::LWW,
         MergeRule::Counter => RuleTag::COUNTER,
+        MergeRule::Set => RuleTag::SET,
+        MergeRule::Map => RuleTag::MAP,
+        MergeRule::List => RuleTag::LIST,
+        MergeRule::Text => RuleTag::TEXT,
     }
 }
 

@@ -72,6 +72,14 @@ impl RuleTag {
     pub const LWW: Self = Self(1);
     /// Increments add up: the op's value is the signed increment.
     pub const COUNTER: Self = Self(2);
+    /// Elements of a set are added and removed.
+    pub const SET: Self = Self(3);
+    /// Keys of a map are given values and removed.
+    pub const MAP: Self = Self(4);
+    /// Elements of a list are placed, given values and removed.
+    pub const LIST: Self = Self(5);
+    /// Characters of a text are inserted, deleted and marked.
+    pub const TEXT: Self = Self(6);
 
     /// The rule with this byte.
     pub const fn from_u8(byte: u8) -> Self {

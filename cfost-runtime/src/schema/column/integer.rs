@@ -1,7 +1,7 @@
 //! Integers and booleans: INTEGER.
 
-use super::{Counter, MergeAs, SyncedValue};
-use crate::schema::{MergeRule, SqlType, ValueError, ValueRef};
+use super::{MergeAs, SyncedValue};
+use crate::schema::{Counter, MergeRule, SqlType, ValueError, ValueRef};
 
 /// The integer in a stored value.
 fn integer(value: &ValueRef<'_>) -> Result<i64, ValueError> {

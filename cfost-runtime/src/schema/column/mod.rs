@@ -10,6 +10,7 @@ mod time;
 
 use uuid::Uuid;
 
+use super::rule::Lww;
 use super::{MergeRule, SqlType, ValueError, ValueRef};
 
 /// A type that one column holds, never NULL. Derive it for newtypes and fieldless enums with
@@ -130,19 +131,31 @@ impl RowId for Uuid {
     }
 }
 
-/// The merge rule `lww`: the last writer wins.
-#[derive(Debug)]
-pub enum Lww {}
+/// A field's type that can name a row of another model: the type of that model's id, or an `Option` of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't refer to a row",
+    label = "not the type of an id",
+    note = "a reference has the type of the other model's id, `Uuid` mostly, or an `Option` of it"
+)]
+pub trait Refer: Column {
+    /// The type of the id.
+    type Id: RowId;
+}
 
-/// The merge rule `counter`: increments add up.
-#[derive(Debug)]
-pub enum Counter {}
+impl<I: RowId + SyncedValue> Refer for I {
+    type Id = I;
+}
+
+impl<I: RowId + SyncedValue> Refer for Option<I> {
+    type Id = I;
+}
 
 /// A field's type that can carry the merge rule `R`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be merged as `{R}`",
     label = "this type has no `{R}` merge",
-    note = "`lww` fits every column type; `counter` fits i64, i32, i16, i8, and newtypes around them"
+    note = "`lww` fits every column type; `counter` fits i64, i32, i16, i8, and newtypes around them, not floats, \
+            whose sum depends on the order; `text` fits `Text`"
 )]
 pub trait MergeAs<R>: Column {
     /// The rule, for the schema.

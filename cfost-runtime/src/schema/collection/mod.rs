@@ -1,0 +1,83 @@
+//! Fields with many elements, each of which merges by itself: sets, maps and lists.
+
+mod map;
+mod set;
+
+use std::borrow::Cow;
+
+use super::{Column, MergeRule, SqlType, ValueError, ValueRef};
+
+/// An element of a collection, as the store keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element<'a> {
+    /// What identifies the element in its row: a set's element, a map's key, the id that a list gave its
+    /// element; NULL for an element that a list has yet to give one.
+    pub key: ValueRef<'a>,
+    /// Where a list's element is; `None` for one that has yet to be placed, and in sets and maps.
+    pub position: Option<Cow<'a, [u8]>>,
+    /// A map's or a list's value; `None` in sets.
+    pub value: Option<ValueRef<'a>>,
+}
+
+/// A field's type that holds elements which merge by the rule `R`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be merged as `{R}`",
+    label = "this type has no `{R}` merge",
+    note = "a set is a `BTreeSet<T>`, a map a `BTreeMap<K, V>`, a list a `List<T>`; a `HashSet` or `HashMap` would \
+            show the same elements in another order on each device"
+)]
+pub trait CollectAs<R>: Sized {
+    /// The rule, for the schema.
+    const RULE: MergeRule;
+    /// The type of the elements' keys.
+    const KEY: SqlType;
+    /// The type of the elements' values, and whether they may be NULL; `None` if they have none.
+    const VALUE: Option<(SqlType, bool)>;
+
+    /// The elements, in the field's order.
+    ///
+    /// # Errors
+    /// When one can't be stored.
+    fn elements(&self) -> Result<Vec<Element<'_>>, ValueError>;
+
+    /// The field with these elements: a list's by position, others in any order.
+    ///
+    /// # Errors
+    /// When one isn't of the field's type.
+    fn from_elements(elements: Vec<Element<'_>>) -> Result<Self, ValueError>;
+}
+
+/// One field of a model that holds elements; a table of its own keeps them.
+#[derive(Debug)]
+pub struct CollectionSchema {
+    /// The field's name.
+    pub field: &'static str,
+    /// The name in the oplog, and after the model's table and `_` the name of the elements' table.
+    pub name: &'static str,
+    /// How the elements merge.
+    pub rule: MergeRule,
+    /// The type of the elements' keys.
+    pub key: SqlType,
+    /// The type of the elements' values, and whether they may be NULL; `None` if they have none.
+    pub value: Option<(SqlType, bool)>,
+    /// Whether rows can be found by an element of theirs: a set's element, a map's key, a list's value.
+    pub indexed: bool,
+}
+
+impl CollectionSchema {
+    /// A field of type `T` whose elements merge by the rule `R`.
+    pub const fn of<T: CollectAs<R>, R>(field: &'static str, name: &'static str) -> Self {
+        Self { field, name, rule: T::RULE, key: T::KEY, value: T::VALUE, indexed: false }
+    }
+
+    /// With an index over the elements.
+    #[must_use]
+    pub const fn indexed(self) -> Self {
+        Self { indexed: true, ..self }
+    }
+}
+
+/// The value of an element that must have one.
+fn value<T: Column>(value: Option<ValueRef<'_>>) -> Result<T, ValueError> {
+    T::decode(value.unwrap_or(ValueRef::Null))
+}
