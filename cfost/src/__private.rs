@@ -1,7 +1,7 @@
 //! What the derives' code stands on: no part of the API. The names of the standard library are here
 //! because a module of the app may have its own `Ok` or `Result`.
 
-pub use cfost_runtime::query::Col;
+pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
     CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping, MergeAs,
     MergeRule, ModelSchema, NoLiteral, OnDelete, Refer, RowId, SqlType, Synced, SyncedValue, ValueError, ValueRef,

@@ -3,5 +3,5 @@
 mod column;
 mod sql;
 
-pub use column::Col;
+pub use column::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use sql::{FromRow, Sql};
