@@ -82,6 +82,11 @@ impl Opt {
         self.parsed::<ModPath>(cx, "a path", "my_crate::cfost").map(|path| path.0)
     }
 
+    /// Expects `= Model` and gives the model's path.
+    pub(crate) fn model(&self, cx: &mut Ctxt) -> Option<Path> {
+        self.parsed::<ModPath>(cx, "the name of a model", "Project").map(|path| path.0)
+    }
+
     /// Expects `(a, b)` and gives the names.
     pub(crate) fn names(&self, cx: &mut Ctxt) -> Option<Vec<Ident>> {
         let parse =

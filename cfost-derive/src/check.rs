@@ -17,10 +17,13 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
         let errors = cx.len();
         rules(field, cx);
         conflicts(field, cx);
+        on_delete(field, cx);
+        text_is_built(field, cx);
         default(field, cx);
         field.unclear |= cx.len() > errors;
     }
     ids(model, cx);
+    id_from(model, cx);
     columns(model, cx);
     indexes(model, cx);
 }
@@ -52,25 +55,65 @@ fn conflicts(field: &Field, cx: &mut Ctxt) {
         }
     };
     let rule = field.rules.first().map(|(key, _)| key);
+    let default = field.default.as_ref().map(|default| &default.key);
+    let references = field.references.as_ref().map(|references| &references.key);
     if field.id.is_some() {
         conflict("id", field.skip.as_ref(), "the row's id is stored");
         conflict("id", field.index.as_ref(), "the row's id is always indexed");
-        conflict("id", field.default.as_ref().map(|default| &default.key), "every row has its own id");
+        conflict("id", default, "every row has its own id");
         conflict("id", rule, "a row's id never changes, so there is nothing to merge");
+        conflict("id", field.immutable.as_ref(), "a row's id never changes");
+        conflict("id", references, "a row's id names the row itself: refer to others in a field of its own");
+        conflict("id", field.search.as_ref(), "an id has no words");
     } else if field.skip.is_some() {
         let why = "a skipped field is not stored";
         conflict("skip", field.index.as_ref(), why);
         conflict("skip", field.renamed.as_ref(), why);
         conflict("skip", rule, why);
-    } else if field.rule() == Rule::Counter {
-        let why = "a counter starts at 0, and increments move it";
-        conflict("counter", field.default.as_ref().map(|default| &default.key), why);
+        conflict("skip", field.immutable.as_ref(), why);
+        conflict("skip", references, why);
+        conflict("skip", field.search.as_ref(), why);
+    } else if let Some((key, rule)) = field.rules.first().filter(|(_, rule)| *rule != Rule::Lww) {
+        let with = &key.to_string();
+        let (starts, changes) = match rule {
+            Rule::Counter => ("a counter starts at 0, and increments move it", "increments of all devices move it"),
+            Rule::Set | Rule::Map | Rule::List => ("it starts empty", "its elements come and go one by one"),
+            Rule::Text | Rule::Lww => ("a text starts empty, and edits fill it", "edits of all devices are merged"),
+        };
+        conflict(with, default, starts);
+        conflict(with, field.immutable.as_ref(), changes);
+        conflict(with, references, "a reference names one row, so its last writer wins");
+        match rule {
+            Rule::Text => conflict(with, field.index.as_ref(), "an index over whole texts finds none: use `search`"),
+            Rule::Counter => conflict(with, field.search.as_ref(), "a number has no words"),
+            _ => conflict(with, field.search.as_ref(), "words are searched in one text: `index` finds rows by element"),
+        }
+    }
+}
+
+/// What becomes of a row when another is deleted is only asked of rows that refer to one.
+fn on_delete(field: &Field, cx: &mut Ctxt) {
+    if let (Some((key, _)), None) = (&field.on_delete, &field.references) {
+        let help = "add `references = Project`, the model whose rows this field names";
+        cx.help(
+            key,
+            "'on_delete' says what becomes of a row that refers to a deleted one: nothing is referred to",
+            help,
+        );
+    }
+}
+
+/// The merge rule `text` is a feature, because of what it adds to a program.
+fn text_is_built(field: &Field, cx: &mut Ctxt) {
+    if let Some((key, _)) = field.rules.iter().find(|(key, _)| key == "text" && !cfg!(feature = "text")) {
+        let help = "write `cfost = { version = \"..\", features = [\"text\"] }` in Cargo.toml";
+        cx.help(key, "the merge rule 'text' needs the feature `text` of `cfost`", help);
     }
 }
 
 /// A stored field's default becomes the column's default in SQL, so it is a literal.
 fn default(field: &Field, cx: &mut Ctxt) {
-    let Some(default) = field.default.as_ref().filter(|_| field.is_stored() && field.rule() != Rule::Counter) else {
+    let Some(default) = field.default.as_ref().filter(|_| field.is_stored() && field.rule() == Rule::Lww) else {
         return;
     };
     if default.constant(&quote!(Constant)).is_none() {
@@ -102,6 +145,30 @@ fn ids(model: &Model, cx: &mut Ctxt) {
     }
 }
 
+/// An id that is made from values is made once: the fields are stored, hold one value, and never change
+/// after. That last is so without a word from the app.
+fn id_from(model: &Model, cx: &mut Ctxt) {
+    let names = model.fields.iter().flat_map(|field| &field.id_from).collect::<Vec<_>>();
+    for (at, name) in names.iter().enumerate() {
+        let text = name.unraw().to_string();
+        let why = match model.fields.iter().find(|field| field.name() == text) {
+            None => {
+                unknown_field(model, name, &text, "`from`", cx);
+                continue;
+            }
+            Some(_) if names[..at].iter().any(|other| other.unraw() == name.unraw()) => {
+                cx.help(name, format_args!("'{text}' is there twice"), "keep one");
+                continue;
+            }
+            Some(field) if field.id.is_some() => "it is the id",
+            Some(field) if field.skip.is_some() => "it is skipped, so other devices don't have it",
+            Some(field) if field.rule() != Rule::Lww => "its value changes, and an id never does",
+            Some(_) => continue,
+        };
+        cx.error(name, format_args!("the id can't be made from '{text}': {why}"));
+    }
+}
+
 /// SQLite compares the names of columns without ASCII case.
 fn columns(model: &Model, cx: &mut Ctxt) {
     let mut seen: BTreeMap<String, &Field> = BTreeMap::new();
@@ -125,22 +192,31 @@ fn indexes(model: &Model, cx: &mut Ctxt) {
                 Some(field) if field.skip.is_some() => {
                     cx.error(name, format_args!("'{text}' can't be indexed: it is skipped, so it has no column"));
                 }
+                Some(field) if field.is_collection() => {
+                    let message =
+                        format!("'{text}' can't be indexed beside others: its elements are in a table of their own");
+                    cx.help(name, message, format_args!("write `#[synced(index)]` on `{text}`"));
+                }
+                Some(field) if field.rule() == Rule::Text => {
+                    let message = format!("'{text}' can't be indexed: an index over whole texts finds none");
+                    cx.help(name, message, format_args!("write `#[synced(search)]` on `{text}`"));
+                }
                 Some(_) if index[..at].iter().any(|other| other.unraw() == name.unraw()) => {
                     cx.help(name, format_args!("'{text}' is there twice"), "keep one");
                 }
                 Some(_) => {}
-                None => unknown_field(model, name, &text, cx),
+                None => unknown_field(model, name, &text, "an index", cx),
             }
         }
     }
 }
 
-fn unknown_field(model: &Model, at: &Ident, text: &str, cx: &mut Ctxt) {
+fn unknown_field(model: &Model, at: &Ident, text: &str, what: &str, cx: &mut Ctxt) {
     let message = format!("'{}' has no field '{text}'", model.ident);
     let by_column = model.fields.iter().find(|field| field.column.text == text).map(Field::name);
     let names: Vec<String> = model.fields.iter().map(Field::name).collect();
     match (by_column, nearest(text, names.iter().map(String::as_str))) {
-        (Some(field), _) => cx.help(at, message, format_args!("an index names fields: write `{field}`")),
+        (Some(field), _) => cx.help(at, message, format_args!("{what} names fields: write `{field}`")),
         (None, Some(near)) => cx.help(at, message, format_args!("did you mean `{near}`?")),
         (None, None) => cx.error(at, message),
     }

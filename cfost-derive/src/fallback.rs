@@ -79,6 +79,8 @@ pub(crate) fn synced_value(input: &DeriveInput, value: Option<&ValueType>) -> To
                 }
             }
             #[automatically_derived]
+            impl #rt::Search for #name {}
+            #[automatically_derived]
             impl #rt::MergeAs<#rt::Counter> for #name {
                 const RULE: #rt::MergeRule = #rt::MergeRule::Counter;
                 fn from_merged(_: #rt::ValueRef<'_>) -> #rt::Result<Self, #rt::ValueError> {

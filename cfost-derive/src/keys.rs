@@ -25,9 +25,11 @@ impl Place {
     /// The options that this version supports.
     fn supported(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["table", "version", "index", "crate"],
-            Self::Field => &["id", "column", "skip", "index", "default"],
-            Self::Rule => &["lww", "counter"],
+            Self::Model => &["table", "version", "index", "delete", "history", "crate"],
+            Self::Field => {
+                &["id", "column", "skip", "index", "default", "immutable", "references", "on_delete", "search"]
+            }
+            Self::Rule => &["lww", "counter", "set", "map", "list", "text"],
             Self::Value => &["crate"],
             Self::Variant => &["other", "rename"],
         }
@@ -36,12 +38,9 @@ impl Place {
     /// The options that a later version will support; their names are taken.
     fn later(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["space", "removed", "delete"],
-            Self::Field => {
-                &["references", "immutable", "encrypted", "since", "backfill", "renamed_from", "upgrade", "space"]
-            }
-            Self::Rule => &["set", "map", "list", "text"],
-            Self::Value | Self::Variant => &[],
+            Self::Model => &["space", "removed"],
+            Self::Field => &["encrypted", "since", "backfill", "renamed_from", "upgrade", "space"],
+            Self::Rule | Self::Value | Self::Variant => &[],
         }
     }
 
@@ -82,9 +81,18 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Field, "ignored", "skip"),
     (Place::Field, "transient", "skip"),
     (Place::Field, "indexed", "index"),
+    (Place::Field, "foreign_key", "references = Model"),
+    (Place::Field, "belongs_to", "references = Model"),
+    (Place::Field, "readonly", "immutable"),
+    (Place::Field, "fts", "search"),
+    (Place::Field, "full_text", "search"),
     (Place::Rule, "last_writer_wins", "lww"),
     (Place::Rule, "register", "lww"),
     (Place::Rule, "pn_counter", "counter"),
+    (Place::Rule, "or_set", "set"),
+    (Place::Rule, "dict", "map"),
+    (Place::Rule, "vec", "list"),
+    (Place::Rule, "sequence", "list"),
     (Place::Variant, "fallback", "other"),
     (Place::Variant, "unknown", "other"),
     (Place::Variant, "name", "rename = \"..\""),
@@ -108,7 +116,7 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
         return cx.help(
             at,
             "'unique' cannot hold while devices write offline",
-            "use `index`; a later version brings `id(from(email))`, which makes equal values the same row",
+            "use `index`, or `id(from(email))`, which makes equal values the same row",
         );
     }
     let message = format!("unknown {} '{key}'", place.noun());

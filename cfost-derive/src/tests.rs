@@ -36,6 +36,36 @@ pub struct Todo {
     pub completed: bool,
     #[crdt(counter)]
     pub votes: i64,
+    #[crdt(set)]
+    pub tags: BTreeSet<String>,
+}
+"#
+);
+
+snapshot!(
+    every_rule_and_reference,
+    synced,
+    r#"
+#[synced(delete = wins, history, index(project, r#in))]
+struct Task {
+    #[synced(id(from(project, r#in)))]
+    id: TaskId,
+    #[synced(references = crate::Project, on_delete = cascade, index)]
+    project: Uuid,
+    #[synced(references = Self)]
+    parent: Option<TaskId>,
+    #[synced(references = User, on_delete = keep, immutable)]
+    author: Uuid,
+    r#in: String,
+    #[synced(search)]
+    title: Option<String>,
+    #[crdt(set)]
+    #[synced(index, column = "labels")]
+    tags: BTreeSet<Tag>,
+    #[crdt(map)]
+    scores: BTreeMap<String, i64>,
+    #[crdt(list)]
+    steps: List<String>,
 }
 "#
 );
@@ -95,6 +125,11 @@ snapshot!(
     a_failed_model_is_a_stub,
     synced,
     "struct Todo<'a, T: Copy> where T: Send { #[synced(id)] id: TodoId, #[crdt(conter)] votes: i64, t: &'a T }"
+);
+snapshot!(
+    a_stub_keeps_the_columns_that_filters_name,
+    synced,
+    "struct Todo { #[synced(id)] id: Uuid, #[crdt(sett)] tags: BTreeSet<u8>, #[synced(idx)] title: String, #[crdt(list)] steps: List<u8> }"
 );
 snapshot!(a_failed_newtype_is_a_stub, synced_value, "#[synced(table = \"x\")] struct TodoId(Uuid);");
 snapshot!(a_failed_value_is_a_stub, synced_value, "#[synced(crate = x)] enum Priority { Low }");

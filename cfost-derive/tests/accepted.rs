@@ -3,6 +3,8 @@
 #![deny(warnings, clippy::pedantic)]
 #![allow(unreachable_pub, reason = "what an app exports is tried here in private modules")]
 
+#[path = "accepted/collections.rs"]
+mod collections;
 #[path = "accepted/defaults.rs"]
 mod defaults;
 #[path = "accepted/names.rs"]

@@ -4,8 +4,8 @@
 pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
     CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping, MergeAs,
-    MergeRule, ModelSchema, NoLiteral, OnDelete, Refer, RowId, SqlType, Synced, SyncedValue, ValueError, ValueRef,
-    rule,
+    MergeRule, ModelSchema, NoLiteral, OnDelete, Refer, RowId, Search, SqlType, Synced, SyncedValue, ValueError,
+    ValueRef, rule,
 };
 pub use core::clone::Clone;
 pub use core::default::Default;
@@ -28,6 +28,46 @@ pub fn text_of<'v>(value: &'v ValueRef<'_>) -> Result<&'v str, ValueError> {
         ValueRef::Text(text) => Ok(text),
         other => Err(ValueError::Kind { expected: "text", found: other.kind() }),
     }
+}
+
+/// The typed columns that fields of this type have.
+///
+/// A way to write `Col<Todo, String>` without `String` among generic arguments: there rustc would say of an
+/// unknown type, beside that it is unknown, that the struct may lack a parameter, and so say it twice.
+pub trait Typed {
+    /// Of a field with one value.
+    type Col<M>;
+    /// Of a set.
+    type SetCol<M>;
+    /// Of a map.
+    type MapCol<M>;
+    /// Of a list.
+    type ListCol<M>;
+    /// Of a text.
+    type TextCol<M>;
+}
+
+impl<T> Typed for T {
+    type Col<M> = Col<M, T>;
+    type SetCol<M> = SetCol<M, T>;
+    type MapCol<M> = MapCol<M, T>;
+    type ListCol<M> = ListCol<M, T>;
+    type TextCol<M> = TextCol<M>;
+}
+
+/// As [`Typed`], for the tuple of a reference's type and the model that it refers to.
+pub trait TypedRef {
+    /// Of a reference.
+    type RefCol<M>;
+}
+
+impl<T, P> TypedRef for (T, P) {
+    type RefCol<M> = RefCol<M, T, P>;
+}
+
+/// A column whose words are searched. The type is there for rustc to say what has none.
+pub const fn searched<T: Search>(column: &'static str) -> &'static str {
+    column
 }
 
 /// Stands for a value in the code of a derive that failed, which is never run.

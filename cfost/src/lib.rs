@@ -58,7 +58,7 @@ pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Regist
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
-pub use cfost_runtime::schema::{Counter, Lww, Model, Synced, SyncedValue};
+pub use cfost_runtime::schema::{Counter, Lww, Model, Synced, SyncedValue, rule};
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;
 

@@ -3,8 +3,9 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
-use crate::ir::model::{Field, Model, Rule};
+use crate::ir::model::{Field, Model, OnDelete, References, Rule};
 
 /// The implementation for a model that passed all checks.
 pub(crate) fn expand(model: &Model) -> TokenStream {
@@ -20,7 +21,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let schema = schema(model, rt);
     let pushes = stored().map(|field| {
         let (name, ty) = (&field.ident, &field.ty);
-        quote!(#row.push::<#ty>(&#this.#name);)
+        if field.is_collection() {
+            let rule = rule(field.rule(), rt);
+            quote!(#row.push_elements::<#ty, #rule>(&#this.#name);)
+        } else {
+            quote!(#row.push::<#ty>(&#this.#name);)
+        }
     });
     let reads = model.fields.iter().map(|field| {
         let value = read(field, rt, &id, &row);
@@ -60,27 +66,56 @@ pub(crate) fn in_const(items: &TokenStream) -> TokenStream {
     quote!(const _: () = { #items };)
 }
 
-/// The struct of typed columns: its type, the struct, and its one value. A field that can't be used as
-/// a column is left out.
+/// The struct of typed columns: its type, the struct, and its one value.
 pub(crate) fn columns(model: &Model, rt: &TokenStream) -> (TokenStream, TokenStream, TokenStream) {
     let ident = &model.ident;
     let name = quote::format_ident!("{}Columns", ident.unraw());
-    let fields: Vec<_> = model.fields.iter().filter(|field| field.skip.is_none() && !field.unclear).collect();
+    let fields: Vec<_> = model.fields.iter().filter(|field| field.skip.is_none()).collect();
     let declared = fields.iter().map(|field| {
-        let (field, ty) = (&field.ident, &field.ty);
-        quote!(pub #field: #rt::Col<#ident, #ty>)
+        let (name, ty) = (&field.ident, &field.ty);
+        match &field.references {
+            Some(references) => {
+                let other = referred(references, model);
+                quote!(pub #name: <(#ty, #other) as #rt::TypedRef>::RefCol<#ident>)
+            }
+            None => {
+                let column = typed_column(field);
+                quote!(pub #name: <#ty as #rt::Typed>::#column<#ident>)
+            }
+        }
     });
     let values = fields.iter().map(|field| {
-        let (field, column) = (&field.ident, &field.column.text);
-        quote!(#field: #rt::Col::new(#column))
+        let (name, ty, column) = (&field.ident, typed_column(field), &field.column.text);
+        quote!(#name: #rt::#ty::new(#column))
     });
+    // Not `derive`d: that would name the fields' types once more, and rustc report an unknown one again.
     let item = quote! {
-        #[derive(::core::clone::Clone, ::core::marker::Copy)]
         #[allow(deprecated)]
         pub struct #name { #(#declared),* }
+        #[automatically_derived]
+        impl #rt::Clone for #name {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+        #[automatically_derived]
+        impl #rt::Copy for #name {}
     };
     let value = quote!(#name { #(#values),* });
     (quote!(#name), item, value)
+}
+
+/// The name of a field's typed column.
+fn typed_column(field: &Field) -> Ident {
+    let name = match (&field.references, field.rule()) {
+        (Some(_), _) => "RefCol",
+        (None, Rule::Lww | Rule::Counter) => "Col",
+        (None, Rule::Set) => "SetCol",
+        (None, Rule::Map) => "MapCol",
+        (None, Rule::List) => "ListCol",
+        (None, Rule::Text) => "TextCol",
+    };
+    Ident::new(name, Span::call_site())
 }
 
 /// The `ModelSchema`.
@@ -88,14 +123,15 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
     let name = model.ident.unraw().to_string();
     let (table, version) = (&model.table.text, model.version);
     let id = model.fields.iter().find(|field| field.id.is_some()).map(|field| &field.column.text);
-    let columns = model.fields.iter().filter(|field| field.is_stored()).map(|field| column(field, rt));
-    let over_one = model.fields.iter().filter(|field| field.index.is_some()).map(|field| vec![&field.column.text]);
-    let over_more = model.indexes.iter().map(|index| {
-        let columns = index.iter().filter_map(|name| {
-            model.fields.iter().find(|field| field.ident.unraw() == name.unraw()).map(|field| &field.column.text)
-        });
-        columns.collect()
-    });
+    let columns = model.fields.iter().filter(|field| field.is_column()).map(|field| column(field, model, rt));
+    let collections = model.fields.iter().filter(|field| field.is_collection()).map(|field| collection(field, rt));
+    let indexed = model.fields.iter().filter(|field| field.index.is_some() && field.is_column());
+    let over_one = indexed.map(|field| vec![&field.column.text]);
+    let columns_of = |names: &[Ident]| -> Vec<&String> {
+        let named = |name: &Ident| model.fields.iter().find(|field| field.ident.unraw() == name.unraw());
+        names.iter().filter_map(named).map(|field| &field.column.text).collect()
+    };
+    let over_more = model.indexes.iter().map(|index| columns_of(index));
     let mut indexes: Vec<Vec<&String>> = over_one.chain(over_more).collect();
     let mut kept = Vec::new();
     indexes.retain(|index| {
@@ -104,6 +140,10 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
             true
         }
     });
+    let delete = if model.delete_wins { quote!(Wins) } else { quote!(Latest) };
+    let id_from = model.fields.iter().flat_map(|field| columns_of(&field.id_from));
+    let search = model.fields.iter().filter(|field| field.search.is_some()).map(|field| search(field, rt));
+    let history = model.history;
     quote! {
         #rt::ModelSchema {
             model: #name,
@@ -111,12 +151,12 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
             version: #version,
             id_column: #id,
             columns: &[#(#columns),*],
-            collections: &[],
+            collections: &[#(#collections),*],
             indexes: &[#(#rt::IndexSchema { columns: &[#(#indexes),*] }),*],
-            delete: #rt::DeletePolicy::Latest,
-            id_from: &[],
-            search: &[],
-            history: false,
+            delete: #rt::DeletePolicy::#delete,
+            id_from: &[#(#id_from),*],
+            search: &[#(#search),*],
+            history: #history,
         }
     }
 }
@@ -125,7 +165,8 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
 pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
     let clear = model.fields.iter().filter(|field| !field.unclear && field.id.is_none());
     let checks = clear.filter_map(|field| match (&field.skip, &field.default) {
-        (None, _) => Some(column(field, rt)),
+        (None, _) if field.is_collection() => Some(collection(field, rt)),
+        (None, _) => Some(column(field, model, rt)),
         (Some(_), None) => {
             let ty = &field.ty;
             Some(quote!(<#ty as #rt::Default>::default()))
@@ -135,19 +176,68 @@ pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
     quote!(const _: fn() = || { #(let _ = #checks;)* };)
 }
 
-/// The `ColumnSchema` of a stored field. It is here that rustc checks that the field's type fits.
-fn column(field: &Field, rt: &TokenStream) -> TokenStream {
+/// The `ColumnSchema` of a field of one value. It is here that rustc checks that the field's type fits.
+fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
     let schema = match field.rule() {
         Rule::Lww => quote!(#rt::ColumnSchema::lww::<#ty>(#name, #column)),
-        Rule::Counter => quote!(#rt::ColumnSchema::merged::<#ty, #rt::Counter>(#name, #column)),
+        merged => {
+            let rule = rule(merged, rt);
+            quote!(#rt::ColumnSchema::merged::<#ty, #rule>(#name, #column))
+        }
     };
+    let makes_id = model.fields.iter().flat_map(|field| &field.id_from).any(|name| name.unraw() == field.ident.unraw());
+    let immutable = (field.immutable.is_some() || makes_id).then(|| quote!(.immutable()));
+    let references = field.references.as_ref().map(|references| {
+        let other = referred(references, model);
+        let on_delete = match field.on_delete {
+            None | Some((_, OnDelete::Hide)) => quote!(Hide),
+            Some((_, OnDelete::Cascade)) => quote!(Cascade),
+            Some((_, OnDelete::Keep)) => quote!(Keep),
+        };
+        // Spanned at the model, so that rustc says there that it is none.
+        let method = Ident::new("references", references.model.span());
+        quote!(.#method::<#ty, #other>(#rt::OnDelete::#on_delete))
+    });
     let default = field.default.as_ref().and_then(|default| {
         let constant = default.constant(&quote!(#rt::Constant))?;
         let literal = &default.value;
         Some(quote!(.default_to::<#ty>({ let literal: <#ty as #rt::Column>::Literal = #literal; literal }, #constant)))
     });
-    quote!(#schema #default)
+    quote!(#schema #immutable #references #default)
+}
+
+/// The `CollectionSchema` of a field with elements.
+fn collection(field: &Field, rt: &TokenStream) -> TokenStream {
+    let (ty, name, column, rule) = (&field.ty, field.name(), &field.column.text, rule(field.rule(), rt));
+    let indexed = field.index.is_some().then(|| quote!(.indexed()));
+    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #indexed)
+}
+
+/// The column whose words are searched.
+fn search(field: &Field, rt: &TokenStream) -> TokenStream {
+    let (ty, column) = (&field.ty, &field.column.text);
+    quote!(#rt::searched::<#ty>(#column))
+}
+
+/// The model that a field refers to; `Self` is the struct also where the code is about another type.
+fn referred(references: &References, model: &Model) -> TokenStream {
+    let (path, ident) = (&references.model, &model.ident);
+    if path.is_ident("Self") { quote!(#ident) } else { quote!(#path) }
+}
+
+/// The type that stands for a merge rule.
+fn rule(rule: Rule, rt: &TokenStream) -> TokenStream {
+    let name = match rule {
+        Rule::Lww => "Lww",
+        Rule::Counter => "Counter",
+        Rule::Set => "Set",
+        Rule::Map => "Map",
+        Rule::List => "List",
+        Rule::Text => "Text",
+    };
+    let name = Ident::new(name, Span::call_site());
+    quote!(#rt::rule::#name)
 }
 
 /// The expression that reads a field.
@@ -161,9 +251,11 @@ fn read(field: &Field, rt: &TokenStream, id: &Ident, row: &Ident) -> TokenStream
             None => quote!(<#ty as #rt::Default>::default()),
         }
     } else {
+        let tag = rule(field.rule(), rt);
         match field.rule() {
             Rule::Lww => quote!(#row.pull::<#ty>()?),
-            Rule::Counter => quote!(#row.pull_merged::<#ty, #rt::Counter>()?),
+            Rule::Counter | Rule::Text => quote!(#row.pull_merged::<#ty, #tag>()?),
+            Rule::Set | Rule::Map | Rule::List => quote!(#row.pull_elements::<#ty, #tag>()?),
         }
     }
 }

@@ -19,8 +19,8 @@ pub(crate) fn expand(value: &ValueType) -> TokenStream {
     }
 }
 
-/// A newtype does what its field does. Whether that includes being a row's id or a counter only the
-/// field's type knows, so those implementations have it as a condition; the `for<'a>` keeps rustc
+/// A newtype does what its field does. Whether that includes being a row's id, searched or a counter only
+/// the field's type knows, so those implementations have it as a condition; the `for<'a>` keeps rustc
 /// from refusing a condition that it already knows to be false.
 fn newtype(name: &Ident, member: &Member, inner: &Type, rt: &TokenStream) -> TokenStream {
     let [value, id] = ["value", "id"].map(|name| Ident::new(name, Span::mixed_site()));
@@ -54,6 +54,12 @@ fn newtype(name: &Ident, member: &Member, inner: &Type, rt: &TokenStream) -> Tok
             fn from_uuid(#id: #rt::Uuid) -> Self {
                 Self { #member: <#inner as #rt::RowId>::from_uuid(#id) }
             }
+        }
+        #[automatically_derived]
+        impl #rt::Search for #name
+        where
+            for<'a> #inner: #rt::Search,
+        {
         }
         #[automatically_derived]
         impl #rt::MergeAs<#rt::Counter> for #name

@@ -4,13 +4,13 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Ident, Lit, LitInt, LitStr, Type};
+use syn::{Data, DeriveInput, Fields, Ident, Lit, LitInt, LitStr, Path, Type};
 
 use crate::attr::{Form, Opt, options};
 use crate::ctxt::Ctxt;
 use crate::ir::{Once, krate, refuse_generics};
 use crate::keys::{self, Place};
-use crate::names::snake_case;
+use crate::names::{nearest, snake_case};
 
 /// A struct with `#[derive(Synced)]`.
 pub(crate) struct Model {
@@ -21,6 +21,9 @@ pub(crate) struct Model {
     pub(crate) version: u32,
     /// `index(a, b)` on the struct.
     pub(crate) indexes: Vec<Vec<Ident>>,
+    /// `delete = wins`
+    pub(crate) delete_wins: bool,
+    pub(crate) history: bool,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -36,9 +39,15 @@ pub(crate) struct Field {
     pub(crate) ty: Type,
     pub(crate) column: Name,
     pub(crate) id: Option<Ident>,
+    /// The fields in `id(from(a, b))`.
+    pub(crate) id_from: Vec<Ident>,
     pub(crate) skip: Option<Ident>,
     pub(crate) index: Option<Ident>,
     pub(crate) renamed: Option<Ident>,
+    pub(crate) immutable: Option<Ident>,
+    pub(crate) references: Option<References>,
+    pub(crate) on_delete: Option<(Ident, OnDelete)>,
+    pub(crate) search: Option<Ident>,
     pub(crate) default: Option<Default>,
     pub(crate) rules: Vec<(Ident, Rule)>,
     /// Whether the field's options have an error, so that what it was meant to be isn't known.
@@ -51,11 +60,50 @@ pub(crate) struct Default {
     pub(crate) value: TokenStream,
 }
 
+/// `references = Model`
+pub(crate) struct References {
+    pub(crate) key: Ident,
+    pub(crate) model: Path,
+}
+
+/// What follows `on_delete =`: a variant of the runtime's `OnDelete`.
+#[derive(Clone, Copy)]
+pub(crate) enum OnDelete {
+    Hide,
+    Cascade,
+    Keep,
+}
+
 /// How a field merges.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Lww,
     Counter,
+    Set,
+    Map,
+    List,
+    Text,
+}
+
+impl Rule {
+    /// The rule with this name; of a misspelt name the one that was probably meant.
+    fn named(name: &str) -> Option<Self> {
+        let rules = [
+            ("lww", Self::Lww),
+            ("counter", Self::Counter),
+            ("set", Self::Set),
+            ("map", Self::Map),
+            ("list", Self::List),
+            ("text", Self::Text),
+        ];
+        let near = nearest(name, rules.map(|(name, _)| name))?;
+        rules.into_iter().find_map(|(name, rule)| (name == near).then_some(rule))
+    }
+
+    /// Whether a field with the rule has elements, in a table of their own, and no column.
+    pub(crate) fn has_elements(self) -> bool {
+        matches!(self, Self::Set | Self::Map | Self::List)
+    }
 }
 
 impl Field {
@@ -64,9 +112,19 @@ impl Field {
         self.ident.unraw().to_string()
     }
 
-    /// Whether the field has a column other than the row's id.
+    /// Whether the field is stored beside the row's id.
     pub(crate) fn is_stored(&self) -> bool {
         self.id.is_none() && self.skip.is_none()
+    }
+
+    /// Whether the field is a column of the model's table, other than the row's id.
+    pub(crate) fn is_column(&self) -> bool {
+        self.is_stored() && !self.rule().has_elements()
+    }
+
+    /// Whether the field's elements are in a table of their own.
+    pub(crate) fn is_collection(&self) -> bool {
+        self.is_stored() && self.rule().has_elements()
     }
 
     /// The field's merge rule.
@@ -86,6 +144,8 @@ impl Model {
             table: Name { text: snake_case(&input.ident.unraw().to_string()), span: input.ident.span() },
             version: 1,
             indexes: Vec::new(),
+            delete_wins: false,
+            history: false,
             fields: Vec::new(),
         };
         model.read_options(&input.attrs, cx);
@@ -111,6 +171,11 @@ impl Model {
                     }
                 }
                 "version" => self.version = version(&opt, cx).unwrap_or(self.version),
+                "delete" => self.delete_wins = delete_wins(&opt, cx),
+                "history" => {
+                    opt.word(cx);
+                    self.history = true;
+                }
                 _ => self.krate = krate(&opt, cx).unwrap_or_else(|| self.krate.clone()),
             }
         }
@@ -127,9 +192,14 @@ impl Field {
             ty,
             column,
             id: None,
+            id_from: Vec::new(),
             skip: None,
             index: None,
             renamed: None,
+            immutable: None,
+            references: None,
+            on_delete: None,
+            search: None,
             default: None,
             rules: Vec::new(),
             unclear: false,
@@ -144,9 +214,8 @@ impl Field {
         for opt in options(&field.attrs, "crdt", cx) {
             if keys::check(&opt, Place::Rule, cx) {
                 opt.word(cx);
-                let rule = if opt.name() == "counter" { Rule::Counter } else { Rule::Lww };
-                read.rules.push((opt.key, rule));
             }
+            read.rules.extend(Rule::named(&opt.name()).map(|rule| (opt.key, rule)));
         }
         read.unclear = cx.len() > errors;
         read
@@ -155,10 +224,9 @@ impl Field {
     fn set(&mut self, opt: Opt, cx: &mut Ctxt) {
         match opt.name().as_str() {
             "id" => {
-                if matches!(opt.form, Form::List(_)) {
-                    cx.error(&opt.key, "'id(from(..))' is not supported yet in this version of CFOST");
-                } else {
-                    opt.word(cx);
+                match opt.form {
+                    Form::List(_) => self.id_from = id_from(&opt, cx).unwrap_or_default(),
+                    Form::Word | Form::Value(_) => opt.word(cx),
                 }
                 self.id = Some(opt.key);
             }
@@ -183,6 +251,24 @@ impl Field {
                     self.column = Name { text: name.value(), span: name.span() };
                 }
                 self.renamed = Some(opt.key);
+            }
+            "immutable" => {
+                opt.word(cx);
+                self.immutable = Some(opt.key);
+            }
+            "references" => {
+                if let Some(model) = opt.model(cx) {
+                    self.references = Some(References { key: opt.key, model });
+                }
+            }
+            "on_delete" => {
+                if let Some(policy) = on_delete(&opt, cx) {
+                    self.on_delete = Some((opt.key, policy));
+                }
+            }
+            "search" => {
+                opt.word(cx);
+                self.search = Some(opt.key);
             }
             _ => {
                 if let Some(value) = opt.value(cx, "0") {
@@ -235,6 +321,55 @@ fn version(opt: &Opt, cx: &mut Ctxt) -> Option<u32> {
         cx.help(&literal, format_args!("'version' is a number from 1 to {}", u32::MAX), "start with `version = 1`");
     }
     version
+}
+
+/// `delete = wins`: the one policy that is written, since the other is what a model does without it.
+fn delete_wins(opt: &Opt, cx: &mut Ctxt) -> bool {
+    let Some(value) = opt.value(cx, "wins") else {
+        return false;
+    };
+    let wins = value.to_string() == "wins";
+    if !wins {
+        let help = "write `delete = wins`, or remove it: then the later of a delete and an edit wins";
+        cx.help(&value, format_args!("'delete' can't be `{value}`"), help);
+    }
+    wins
+}
+
+/// `id(from(a, b))`
+fn id_from(opt: &Opt, cx: &mut Ctxt) -> Option<Vec<Ident>> {
+    if let Form::List(list) = &opt.form
+        && let Ok(from) = syn::parse2::<Opt>(list.clone())
+        && from.name() == "from"
+    {
+        return from.names(cx);
+    }
+    let help = "write `id(from(email))`, or `id` for an id that is minted";
+    cx.help(&opt.key, "'id' can only be made `from` fields", help);
+    None
+}
+
+/// What follows `on_delete =`.
+fn on_delete(opt: &Opt, cx: &mut Ctxt) -> Option<OnDelete> {
+    let value = opt.value(cx, "cascade")?;
+    let text = value.to_string();
+    let help = match text.as_str() {
+        "hide" => return Some(OnDelete::Hide),
+        "cascade" => return Some(OnDelete::Cascade),
+        "keep" => return Some(OnDelete::Keep),
+        "restrict" => {
+            let help = "use `hide`, which shows the row again when the other one is back";
+            cx.help(value, "'restrict' cannot hold while devices write offline", help);
+            return None;
+        }
+        "no_action" | "nothing" => "CFOST's word for it is `keep`".to_owned(),
+        _ => match nearest(text.trim_matches('"'), ["hide", "cascade", "keep"]) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "there are `hide`, `cascade`, `keep`".to_owned(),
+        },
+    };
+    cx.help(&value, format_args!("'on_delete' can't be `{text}`"), help);
+    None
 }
 
 fn named_fields<'a>(input: &'a DeriveInput, cx: &mut Ctxt) -> Option<Vec<&'a syn::Field>> {

@@ -8,7 +8,7 @@ pub mod rule;
 mod value;
 
 pub use collection::{CollectAs, CollectionSchema, Element};
-pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, SyncedValue};
+pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, Search, SyncedValue};
 pub use model::{
     ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
     Synced,

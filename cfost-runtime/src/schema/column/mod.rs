@@ -150,6 +150,18 @@ impl<I: RowId + SyncedValue> Refer for Option<I> {
     type Id = I;
 }
 
+/// A field's type whose words can be searched.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no words to search",
+    label = "not a text",
+    note = "`search` is for `String`, `Text`, `Option<String>`, and newtypes around a `String`"
+)]
+pub trait Search: Column {}
+
+impl Search for String {}
+
+impl<T: Search + SyncedValue> Search for Option<T> {}
+
 /// A field's type that can carry the merge rule `R`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be merged as `{R}`",

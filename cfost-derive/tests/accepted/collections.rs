@@ -1,0 +1,115 @@
+//! Sets, maps and what else a model says beside its columns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfost::prelude::*;
+use cfost::schema::{DeletePolicy, MergeRule, OnDelete, Reference, RowDecoder, RowEncoder, SqlType};
+
+#[derive(SyncedValue, Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Tag(String);
+
+#[derive(SyncedValue, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Day {
+    Monday,
+    #[synced(other)]
+    Other,
+}
+
+type Tags = BTreeSet<Tag>;
+
+#[derive(SyncedValue, Debug, Clone, Copy, PartialEq, Eq)]
+struct ProjectId(Uuid);
+
+#[derive(Synced, Debug, Clone, PartialEq)]
+#[synced(delete = wins, history)]
+struct Project {
+    #[synced(id(from(owner, r#type)))]
+    id: ProjectId,
+    owner: String,
+    r#type: i64,
+    #[synced(references = Self)]
+    parent: Option<ProjectId>,
+}
+
+#[derive(Synced, Debug, Clone, PartialEq)]
+struct Task {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Project, on_delete = cascade, immutable)]
+    project: ProjectId,
+    #[synced(references = self::Project, on_delete = keep)]
+    template: Option<ProjectId>,
+    #[synced(search)]
+    title: Option<Tag>,
+    #[crdt(set)]
+    #[synced(index)]
+    r#in: Tags,
+    #[crdt(map)]
+    #[synced(column = "hours_per_day")]
+    hours: BTreeMap<Day, Option<f64>>,
+    #[crdt(counter)]
+    votes: i64,
+}
+
+#[test]
+fn what_has_elements_is_no_column() {
+    assert_eq!(crate::columns::<Task>(), ["project", "template", "title", "votes"]);
+    let [tags, hours] = Task::SCHEMA.collections else { panic!("two collections") };
+    assert_eq!((tags.field, tags.name, tags.rule, tags.indexed), ("in", "in", MergeRule::Set, true));
+    assert_eq!((tags.key, tags.value), (SqlType::Text, None));
+    assert_eq!((hours.field, hours.name, hours.rule), ("hours", "hours_per_day", MergeRule::Map));
+    assert_eq!((hours.key, hours.value, hours.indexed), (SqlType::Text, Some((SqlType::Real, true)), false));
+    assert!(Task::SCHEMA.indexes.is_empty(), "an index over elements is the collection's");
+}
+
+#[test]
+fn what_a_field_refers_to_is_in_the_schema() {
+    let [project, template, title, _] = Task::SCHEMA.columns else { panic!("four columns") };
+    assert_eq!(project.reference, Some(Reference { table: "project", on_delete: OnDelete::Cascade }));
+    assert_eq!(template.reference, Some(Reference { table: "project", on_delete: OnDelete::Keep }));
+    assert_eq!((project.immutable, template.immutable, title.immutable), (true, false, false));
+    assert_eq!(Task::SCHEMA.search, ["title"]);
+    let parent = &Project::SCHEMA.columns[2];
+    assert_eq!(parent.reference, Some(Reference { table: "project", on_delete: OnDelete::Hide }));
+}
+
+#[test]
+fn what_an_id_is_made_from_never_changes() {
+    assert_eq!(Project::SCHEMA.id_from, ["owner", "type"]);
+    let immutable = Project::SCHEMA.columns.iter().map(|column| column.immutable);
+    assert_eq!(immutable.collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!((Project::SCHEMA.delete, Project::SCHEMA.history), (DeletePolicy::Wins, true));
+    assert_eq!((Task::SCHEMA.delete, Task::SCHEMA.history), (DeletePolicy::Latest, false));
+}
+
+/// A row of every kind of field.
+fn task() -> Task {
+    Task {
+        id: Uuid::from_u128(1),
+        project: ProjectId(Uuid::from_u128(2)),
+        template: None,
+        title: Some(Tag("Übung".into())),
+        r#in: [Tag("b".into()), Tag("a".into())].into(),
+        hours: [(Day::Monday, Some(1.5)), (Day::Other, None)].into(),
+        votes: 3,
+    }
+}
+
+#[test]
+fn newtypes_and_enums_are_elements_and_go_there_and_back() {
+    let row = task();
+    let mut encoder = RowEncoder::new(Task::SCHEMA);
+    (Task::MAPPING.encode)(&row, &mut encoder);
+    let values = encoder.finish().expect("the row can be stored");
+    assert_eq!((values.columns.len(), values.collections.len()), (4, 2));
+    let mut decoder = RowDecoder::new(Task::SCHEMA, values.clone());
+    assert_eq!((Task::MAPPING.decode)(row.id, &mut decoder).expect("the row can be read"), row);
+}
+
+#[test]
+fn an_element_that_cant_be_stored_is_an_error_with_its_field() {
+    let row = Task { hours: [(Day::Monday, Some(f64::NAN))].into(), ..task() };
+    let mut encoder = RowEncoder::new(Task::SCHEMA);
+    (Task::MAPPING.encode)(&row, &mut encoder);
+    assert_eq!(encoder.finish().unwrap_err(), ("hours", cfost::schema::ValueError::Nan));
+}
