@@ -49,6 +49,37 @@ pub enum Error {
         /// The id.
         id: Uuid,
     },
+    /// A row with this id was deleted, and deletes of its model are final.
+    #[error("row {id} of '{table}' was deleted for good (`delete = wins`): insert the row with another id")]
+    Deleted {
+        /// The table.
+        table: &'static str,
+        /// The id.
+        id: Uuid,
+    },
+    /// A write would give an immutable field another value.
+    #[error(
+        "'{model}.{field}' is immutable, row {id} keeps the value it was first inserted with: insert a row with \
+         another id instead"
+    )]
+    Immutable {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The row.
+        id: Uuid,
+    },
+    /// A row was inserted with another id than its values give it.
+    #[error("the id of a '{model}' is made from its values: leave it nil, or give it {derived} and not {given}")]
+    NotDerived {
+        /// The struct.
+        model: &'static str,
+        /// The id that the row was given.
+        given: Uuid,
+        /// The id that its values give it.
+        derived: Uuid,
+    },
     /// The model was not listed when the database was opened.
     #[error("'{model}' is not a model of this database: add it to `models![..]` in `Db::open`")]
     UnknownModel {

@@ -2,4 +2,5 @@
 
 pub mod fleet;
 pub mod fuzz;
+pub mod meaning;
 pub mod process;

@@ -4,10 +4,12 @@
 //! holds. Every op becomes a [`RowOp`]; [`Row::merge`] takes them in any order and any number of
 //! batches, each once, and always ends in the same row:
 //!
-//! - a *cell* holds the value of the write with the greatest [`Stamp`];
+//! - a *cell* holds the value of the write with the greatest [`Stamp`]; one that *keeps* its value, of the
+//!   write with the smallest;
 //! - a *counter* holds the sum of the deltas;
 //! - a row's *life* is a cell too: create and update write 'alive', delete writes 'dead'. The cells
-//!   of a dead row go on merging, so that a later write brings all of it back.
+//!   of a dead row go on merging, so that a later write brings all of it back. A final delete writes
+//!   'gone', which beats 'alive' and 'dead' whatever their stamps.
 
 mod clock;
 mod row;

@@ -9,6 +9,8 @@ pub enum Life {
     Alive,
     /// The last word on the row was a delete.
     Dead,
+    /// The row was deleted, and deletes of its model are final: no op brings it back.
+    Gone,
 }
 
 /// What an op does to one column.
@@ -16,6 +18,8 @@ pub enum Life {
 pub enum Effect<V> {
     /// Writes a value; of concurrent ones the greatest stamp wins.
     Write(V),
+    /// Writes a value for good; of concurrent ones the smallest stamp wins.
+    Keep(V),
     /// Adds to a counter.
     Add(i64),
 }
@@ -65,24 +69,37 @@ impl<V: Counter> Row<V> {
 
     /// Merges an op. Ops may come in any order, each exactly once.
     pub fn merge(&mut self, op: RowOp<V>, writers: &impl Writers) -> Merged {
-        let mut merged = Merged::default();
-        if op.stamp.beats(self.clock.life(), writers) {
+        let mut merged = Merged { life: self.decides_life(&op, writers), ..Merged::default() };
+        if merged.life {
             self.clock.set_life(op.stamp);
             self.life = op.life;
-            merged.life = true;
         }
         for (column, effect) in op.effects {
-            let newest = op.stamp.beats(self.clock.column(column), writers);
+            let held = self.clock.column(column);
+            let mut stamped = op.stamp.beats(held, writers);
             match effect {
-                Effect::Write(value) if newest => self.values[column] = value,
-                Effect::Write(_) => continue,
+                Effect::Write(value) if stamped => self.values[column] = value,
+                Effect::Keep(value) if !held.is_some() || held.beats(op.stamp, writers) => {
+                    self.values[column] = value;
+                    stamped = true;
+                }
+                Effect::Write(_) | Effect::Keep(_) => continue,
                 Effect::Add(delta) => self.values[column].add(delta),
             }
-            if newest {
+            if stamped {
                 self.clock.set_column(column, op.stamp);
             }
             merged.columns.push(column);
         }
         merged
+    }
+
+    /// Whether the op has the last word on the row's life. A final delete beats all that isn't one.
+    fn decides_life(&self, op: &RowOp<V>, writers: &impl Writers) -> bool {
+        match (self.life == Life::Gone, op.life == Life::Gone) {
+            (true, false) => false,
+            (false, true) => true,
+            _ => op.stamp.beats(self.clock.life(), writers),
+        }
     }
 }

@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use super::{Counter, Effect, Life, Row, RowClock, RowOp, Stamp, Writer, Writers};
 use crate::clock::Timestamp;
 
-const COLUMNS: usize = 4;
-/// The last column counts, the others are cells.
+const COLUMNS: usize = 5;
+/// The last column counts, the first keeps what was written first, the others are cells.
 const COUNTER: usize = COLUMNS - 1;
+const KEPT: usize = 0;
 
 /// Writers whose order has nothing to do with their numbers here.
 struct Shuffled;
@@ -38,6 +39,7 @@ fn op() -> impl Strategy<Value = RowOp<i64>> {
     (stamp, life, columns).prop_map(|(stamp, life, columns)| {
         let effect = |(column, value)| match column {
             COUNTER => (column, Effect::Add(value)),
+            KEPT => (column, Effect::Keep(value)),
             _ => (column, Effect::Write(value)),
         };
         // A delete says nothing of the columns.
@@ -46,11 +48,14 @@ fn op() -> impl Strategy<Value = RowOp<i64>> {
     })
 }
 
-/// Ops as logs hold them: no two with the same timestamp and log.
+/// Ops as logs hold them: no two with the same timestamp and log. Deletes are final, or they aren't.
 fn ops() -> impl Strategy<Value = Vec<RowOp<i64>>> {
-    proptest::collection::vec(op(), 0..24).prop_map(|mut ops| {
+    (any::<bool>(), proptest::collection::vec(op(), 0..24)).prop_map(|(finally, mut ops)| {
         ops.sort_by_key(|op| (op.stamp.at, op.stamp.writer));
         ops.dedup_by_key(|op| (op.stamp.at, op.stamp.writer));
+        for op in ops.iter_mut().filter(|op| finally && op.life == Life::Dead) {
+            op.life = Life::Gone;
+        }
         ops
     })
 }
@@ -63,10 +68,14 @@ fn merged(ops: &[RowOp<i64>]) -> Row<i64> {
     row
 }
 
-/// What the rules mean: look at all ops at once, and take the greatest write of each cell.
+/// What the rules mean: look at all ops at once, and take the greatest write of each cell, the smallest
+/// of one that keeps its value. One final delete is enough.
 fn meant(ops: &[RowOp<i64>]) -> (Life, Vec<i64>) {
     let order = |op: &&RowOp<i64>| (op.stamp.at, rank(op.stamp.writer));
-    let life = ops.iter().max_by_key(order).map_or(Life::Dead, |op| op.life);
+    let life = match ops.iter().find(|op| op.life == Life::Gone) {
+        Some(_) => Life::Gone,
+        None => ops.iter().max_by_key(order).map_or(Life::Dead, |op| op.life),
+    };
     let of = |op: &RowOp<i64>, column| op.effects.iter().find(|(other, _)| *other == column).map(|(_, e)| e.clone());
     let values = (0..COLUMNS).map(|column| {
         let touching = ops.iter().filter(|op| of(op, column).is_some());
@@ -76,8 +85,9 @@ fn meant(ops: &[RowOp<i64>]) -> (Life, Vec<i64>) {
                 _ => sum,
             });
         }
-        match touching.max_by_key(order).and_then(|op| of(op, column)) {
-            Some(Effect::Write(value)) => value,
+        let deciding = if column == KEPT { touching.min_by_key(order) } else { touching.max_by_key(order) };
+        match deciding.and_then(|op| of(op, column)) {
+            Some(Effect::Write(value) | Effect::Keep(value)) => value,
             _ => 0,
         }
     });

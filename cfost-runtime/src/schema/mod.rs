@@ -2,6 +2,7 @@
 
 mod collection;
 mod column;
+mod id;
 mod model;
 mod row;
 pub mod rule;
@@ -9,6 +10,7 @@ mod value;
 
 pub use collection::{CollectAs, CollectionSchema, Element};
 pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, Search, SyncedValue};
+pub use id::{ROW_ID_CONTEXT, derived_id};
 pub use model::{
     ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
     Synced,

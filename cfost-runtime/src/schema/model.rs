@@ -83,6 +83,14 @@ pub struct ModelSchema {
     pub history: bool,
 }
 
+impl ModelSchema {
+    /// Whether a row keeps the value of this column that it was inserted with: the field is marked, or the
+    /// row's id is made from it.
+    pub fn keeps(&self, column: &ColumnSchema) -> bool {
+        column.immutable || self.id_from.contains(&column.name)
+    }
+}
+
 /// Which of a delete and an edit on another device wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletePolicy {

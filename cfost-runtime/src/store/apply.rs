@@ -17,7 +17,7 @@ use super::changes::{self, StoredChange};
 use super::rows::{Hidden, Rows, fits};
 use super::secrets::Secrets;
 use super::table::{self, Table};
-use super::write::{effect, rule_tag};
+use super::write::rule_tag;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 use crate::crdt::{Life, RowOp, Stamp, Writer};
@@ -229,13 +229,17 @@ impl<'c> Applier<'c> {
                 return Ok(());
             }
         }
-        let life = if op.kind == OpKind::Delete { Life::Dead } else { Life::Alive };
+        let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
         let effects = (fit.columns.iter().zip(op.values))
             .filter_map(|(&column, value)| {
                 let (column, value) = (column?, plain(value)?);
                 let schema = &schema.columns[column];
                 let fits = fits(value, schema.sql_type, schema.nullable);
-                fits.then(|| (column, effect(schema.rule, value.clone())))
+                if !fits {
+                    return None;
+                }
+                let effect = self.tables[table].effect(op.kind, column, value.clone());
+                effect.map(|effect| (column, effect))
             })
             .collect();
         self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)

@@ -154,7 +154,7 @@ pub(super) fn write_carried(
     for (table, rows) in carried.into_iter().enumerate() {
         for (id, values) in rows {
             let values: Vec<_> = values.iter().map(Value::as_ref).collect();
-            tx.insert(table, id, &values)?;
+            tx.insert_as(table, id, &values)?;
         }
     }
     if let Some(finished) = tx.finish(&mut Sealer::new())? {

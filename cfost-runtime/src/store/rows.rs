@@ -285,10 +285,15 @@ impl Hidden {
     }
 }
 
-/// A hidden row: 1 if it is dead (else it waits for columns), then the clock and each value as ops
+/// A hidden row: 1 if it is dead, 2 if it is gone (else it waits for columns), then the clock and each value as ops
 /// carry it, with their lengths before them, 4 bytes each, little endian.
 fn encode_hidden(row: &Row<Value>) -> Result<Vec<u8>, StoreError> {
-    let mut state = vec![u8::from(row.life == Life::Dead)];
+    let life = match row.life {
+        Life::Alive => 0,
+        Life::Dead => 1,
+        Life::Gone => 2,
+    };
+    let mut state = vec![life];
     let mut part = Vec::new();
     row.clock.encode(&mut part);
     push_part(&mut state, &part);
@@ -312,7 +317,7 @@ fn decode_hidden(state: &[u8], defaults: &[Value]) -> Result<Row<Value>, StoreEr
 }
 
 fn parse_hidden(state: &[u8], defaults: &[Value]) -> Option<Row<Value>> {
-    let (&dead, mut rest) = state.split_first()?;
+    let (&life, mut rest) = state.split_first()?;
     let clock = RowClock::decode(next_part(&mut rest)?, defaults.len()).ok()?;
     let mut values = Vec::with_capacity(defaults.len());
     while !rest.is_empty() {
@@ -322,7 +327,12 @@ fn parse_hidden(state: &[u8], defaults: &[Value]) -> Option<Row<Value>> {
         }
     }
     values.extend(defaults.iter().skip(values.len()).cloned());
-    let life = if dead == 1 { Life::Dead } else { Life::Alive };
+    let life = match life {
+        0 => Life::Alive,
+        1 => Life::Dead,
+        2 => Life::Gone,
+        _ => return None,
+    };
     Some(Row { clock, values, life })
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
-use crate::schema::{ColumnSchema, Constant, MergeRule, Model, ModelSchema, Value, ValueRef};
+use crate::crdt::{Effect, Life};
+use crate::oplog::OpKind;
+use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Value, ValueRef};
 
 /// The column with a row's clock.
 pub(crate) const CLOCK_COLUMN: &str = "_cfost";
@@ -32,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) defaults: Vec<Value>,
     /// Whether a row is shown only once an op wrote the column.
     pub(crate) required: Vec<bool>,
+    /// Whether the column keeps the value that was written first.
+    pub(super) kept: Vec<bool>,
 }
 
 impl Table {
@@ -54,6 +58,7 @@ impl Table {
             names_bytes: schema.columns.iter().map(|column| column.name.len() + 4).sum(),
             defaults: schema.columns.iter().map(default_value).collect(),
             required: schema.columns.iter().map(is_required).collect(),
+            kept: schema.columns.iter().map(|column| schema.keeps(column)).collect(),
             schema,
         }
     }
@@ -66,6 +71,23 @@ impl Table {
         }
         let clock = columns.len() + 1;
         sql + &format!("{CLOCK_COLUMN} = ?{clock} WHERE {} = ?{}", quoted(self.schema.id_column), clock + 1)
+    }
+
+    /// What a delete makes of a row.
+    pub(super) fn death(&self) -> Life {
+        match self.schema.delete {
+            DeletePolicy::Latest => Life::Dead,
+            DeletePolicy::Wins => Life::Gone,
+        }
+    }
+
+    /// What an op does to a column, which carries this value for it; `None` for nothing.
+    pub(super) fn effect(&self, kind: OpKind, column: usize, value: ValueRef<'_>) -> Option<Effect<Value>> {
+        match (self.schema.columns[column].rule, value) {
+            (MergeRule::Counter, ValueRef::Integer(delta)) => Some(Effect::Add(delta)),
+            (_, value) if !self.kept[column] => Some(Effect::Write(value.into_owned())),
+            (_, value) => (kind == OpKind::Create).then(|| Effect::Keep(value.into_owned())),
+        }
     }
 
     /// The statements that make the table and its indexes.
@@ -177,7 +199,14 @@ fn is_required(column: &ColumnSchema) -> bool {
 fn shape(schema: &ModelSchema) -> String {
     let mut shape = format!("id {}\n", schema.id_column);
     for column in schema.columns {
-        shape += &format!("column {} {}\n", column_definition(column), column.rule);
+        let kept = if column.immutable { " immutable" } else { "" };
+        shape += &format!("column {} {}{kept}\n", column_definition(column), column.rule);
+    }
+    if !schema.id_from.is_empty() {
+        shape += &format!("id from {}\n", schema.id_from.join(" "));
+    }
+    if schema.delete == DeletePolicy::Wins {
+        shape += "delete wins\n";
     }
     for index in schema.indexes {
         shape += &format!("index {}\n", index.columns.join(" "));

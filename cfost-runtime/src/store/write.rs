@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX};
 use crate::oplog::{Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, RuleTag, Sealer, SegmentWriter, Shape};
-use crate::schema::{ColumnSchema, MergeRule, Value, ValueRef};
+use crate::schema::{ColumnSchema, MergeRule, Value, ValueRef, derived_id};
 
 /// The most bytes of ops that a transaction keeps until it commits.
 const TRANSACTION_BYTES_MAX: usize = 256 << 20;
@@ -104,10 +104,21 @@ impl<'c> WriteTx<'c> {
         self.conn
     }
 
-    /// Writes a new row, and returns its id: a UUIDv7 is minted for a nil one.
+    /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
     pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<Uuid> {
         let at = self.next_at(table, values)?;
-        let id = if id.is_nil() { mint(at, self.host.random()) } else { id };
+        let id = self.row_id(table, id, values, at)?;
+        self.insert_at(table, id, values, at)?;
+        Ok(id)
+    }
+
+    /// Writes a new row with this id, whatever its values would give it.
+    pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<()> {
+        let at = self.next_at(table, values)?;
+        self.insert_at(table, id, values, at)
+    }
+
+    fn insert_at(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>], at: Timestamp) -> Result<()> {
         let stamp = self.stamp(at);
         self.broken = true;
         let revived = if self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
@@ -128,7 +139,18 @@ impl<'c> WriteTx<'c> {
         segment.writer.push(shape, &id, values.iter().cloned())?;
         self.chunk.ops += 1;
         self.broken = false;
-        Ok(id)
+        Ok(())
+    }
+
+    /// The id of a new row: made from its values if the model says so, else the given one, else a UUIDv7.
+    fn row_id(&self, table: usize, given: Uuid, values: &[ValueRef<'_>], at: Timestamp) -> Result<Uuid> {
+        let schema = self.tables[table].schema;
+        match derived_id(schema, values)? {
+            Some(derived) if given.is_nil() || given == derived => Ok(derived),
+            Some(derived) => Err(Error::NotDerived { model: schema.model, given, derived }),
+            None if given.is_nil() => Ok(mint(at, self.host.random())),
+            None => Ok(given),
+        }
     }
 
     /// Inserts over a row that has been deleted. Its counters go on from where they were: returns the
@@ -142,18 +164,50 @@ impl<'c> WriteTx<'c> {
     ) -> Result<Vec<ValueRef<'v>>> {
         let schema = self.tables[table].schema;
         let (place, row) = self.rows.load(table, id, &self.state.hidden)?;
-        if place == Place::Visible {
+        if let Some(refusal) = self.refusal(table, id, place, &row, values) {
+            // Nothing is written yet.
             self.broken = false;
-            return Err(Error::Exists { table: schema.table, id: *id });
+            return Err(refusal);
         }
         let columns = schema.columns.iter().zip(&row.values).zip(values);
         let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
-        let effects = (values.iter().zip(schema.columns).enumerate())
-            .map(|(n, (value, column))| (n, effect(column.rule, value.clone())))
-            .collect();
+        let effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
         let op = RowOp { stamp, life: Life::Alive, effects };
         self.rows.merge_into(table, id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
         Ok(values)
+    }
+
+    /// Why a row can't be inserted over what its id has now, if it can't.
+    fn refusal(
+        &self,
+        table: usize,
+        id: &Uuid,
+        place: Place,
+        row: &Row<Value>,
+        values: &[ValueRef<'_>],
+    ) -> Option<Error> {
+        let table = &self.tables[table];
+        let (name, model, id) = (table.schema.table, table.schema.model, *id);
+        if place == Place::Visible {
+            return Some(Error::Exists { table: name, id });
+        }
+        if row.life == Life::Gone {
+            return Some(Error::Deleted { table: name, id });
+        }
+        let differs =
+            |column: &usize| row.clock.column(*column).is_some() && row.values[*column].as_ref() != values[*column];
+        let kept = (0..values.len()).filter(|&column| table.kept[column]).find(differs)?;
+        Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
+    }
+
+    fn effects<'v>(
+        &self,
+        table: usize,
+        kind: OpKind,
+        values: impl Iterator<Item = (usize, ValueRef<'v>)>,
+    ) -> Vec<(usize, Effect<Value>)> {
+        let table = &self.tables[table];
+        values.filter_map(|(column, value)| Some((column, table.effect(kind, column, value)?))).collect()
     }
 
     /// The row if it is visible.
@@ -175,12 +229,14 @@ impl<'c> WriteTx<'c> {
         if changed.is_empty() {
             return Ok(());
         }
+        if let Some(&kept) = changed.iter().find(|&&column| self.tables[table].kept[column]) {
+            let (model, field) = (schema.model, schema.columns[kept].field);
+            return Err(Error::Immutable { model, field, id: *id });
+        }
         let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after[column]);
         let values: Vec<_> = changed.iter().map(column).collect();
         let at = self.next_at(table, &values)?;
-        let effects = (changed.iter().zip(&values))
-            .map(|(&column, value)| (column, effect(schema.columns[column].rule, value.clone())))
-            .collect();
+        let effects = self.effects(table, OpKind::Update, changed.iter().copied().zip(values.iter().cloned()));
         let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects };
         let loaded = (Place::Visible, row);
         self.broken = true;
@@ -199,7 +255,7 @@ impl<'c> WriteTx<'c> {
     pub(crate) fn delete(&mut self, table: usize, id: &Uuid) -> Result<bool> {
         let Some(row) = self.rows.visible(table, id)? else { return Ok(false) };
         let at = self.next_at(table, &[])?;
-        let op = RowOp { stamp: self.stamp(at), life: Life::Dead, effects: Vec::new() };
+        let op = RowOp { stamp: self.stamp(at), life: self.tables[table].death(), effects: Vec::new() };
         let loaded = (Place::Visible, row);
         self.broken = true;
         self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
@@ -392,13 +448,6 @@ fn written<'v>(rule: MergeRule, before: &Value, after: &ValueRef<'v>) -> ValueRe
             ValueRef::Integer(after.wrapping_sub(*before))
         }
         (_, _, after) => after.clone(),
-    }
-}
-
-pub(super) fn effect(rule: MergeRule, value: ValueRef<'_>) -> Effect<Value> {
-    match (rule, value) {
-        (MergeRule::Counter, ValueRef::Integer(delta)) => Effect::Add(delta),
-        (_, value) => Effect::Write(value.into_owned()),
     }
 }
 

@@ -1,0 +1,120 @@
+//! What ops mean, looked at all at once: the model that databases are compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfost::oplog::{OpKind, Value};
+use cfost::schema::{
+    ColumnSchema, DeletePolicy, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced, ValueRef,
+};
+use cfost::store::OpData;
+use cfost::{Db, Result, Uuid};
+
+/// The rows of a table: the values of their columns, in the order of the model.
+pub type Rows = BTreeMap<Uuid, Vec<Value>>;
+
+/// The rows that a database shows.
+///
+/// # Errors
+/// When the database can't be read.
+pub fn shown<M: Synced>(db: &Db) -> Result<Rows> {
+    let values = |row: &M| -> Result<Vec<Value>> {
+        let mut encoder = RowEncoder::new(M::SCHEMA);
+        (M::MAPPING.encode)(row, &mut encoder);
+        let values = encoder.finish().map_err(|(field, error)| cfost::Error::abort(format!("{field}: {error}")))?;
+        Ok(values.columns.into_iter().map(ValueRef::into_owned).collect())
+    };
+    db.all::<M>()?.iter().map(|row| Ok(((M::MAPPING.id)(row).to_uuid(), values(row)?))).collect()
+}
+
+/// The rows that a database should show of each of the models, by the ops in its oplog.
+///
+/// # Errors
+/// When the oplog can't be read.
+pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> {
+    let mut all: BTreeMap<(&'static str, Uuid), Meaning> = BTreeMap::new();
+    // The oldest first: the later write replaces the earlier one, but where the first one stays.
+    for entry in db.oplog()? {
+        let entry = entry?;
+        let Some(schema) = models.iter().map(|model| model.schema).find(|schema| schema.table == entry.table) else {
+            continue;
+        };
+        let row = all.entry((schema.table, entry.row_id)).or_insert_with(|| Meaning::new(schema));
+        row.alive = entry.op_type != OpKind::Delete;
+        row.gone |= !row.alive && schema.delete == DeletePolicy::Wins;
+        for (name, data) in &entry.data {
+            let Some(n) = schema.columns.iter().position(|column| column.name == name) else { continue };
+            row.write(n, schema.keeps(&schema.columns[n]), entry.op_type, data);
+        }
+    }
+    let mut tables: BTreeMap<&str, Rows> = models.iter().map(|model| (model.schema.table, Rows::new())).collect();
+    for ((table, id), row) in &all {
+        if is_shown(&all, (table, *id)) {
+            tables.entry(table).or_default().insert(*id, row.values.clone());
+        }
+    }
+    Ok(tables)
+}
+
+struct Meaning {
+    schema: &'static ModelSchema,
+    alive: bool,
+    gone: bool,
+    values: Vec<Value>,
+    written: Vec<bool>,
+}
+
+impl Meaning {
+    fn new(schema: &'static ModelSchema) -> Self {
+        let values = schema.columns.iter().map(initial).collect();
+        Self { schema, alive: false, gone: false, values, written: vec![false; schema.columns.len()] }
+    }
+
+    fn write(&mut self, column: usize, keeps: bool, kind: OpKind, data: &OpData) {
+        match (data, &self.values[column]) {
+            (OpData::Write(_), _) if keeps && (self.written[column] || kind == OpKind::Update) => return,
+            (OpData::Write(value), _) => self.values[column] = value.clone(),
+            (OpData::Add(delta), Value::Integer(sum)) => self.values[column] = Value::Integer(sum.wrapping_add(*delta)),
+            _ => return,
+        }
+        self.written[column] = true;
+    }
+
+    /// Whether the row itself is there, whatever it refers to.
+    fn is_there(&self) -> bool {
+        let missing = |(column, written): (&ColumnSchema, &bool)| {
+            !written && !column.nullable && column.default.is_none() && column.rule != MergeRule::Counter
+        };
+        self.alive && !self.gone && !self.schema.columns.iter().zip(&self.written).any(missing)
+    }
+}
+
+fn initial(column: &ColumnSchema) -> Value {
+    match column.default {
+        Some(constant) => ValueRef::from(constant).into_owned(),
+        None if column.rule == MergeRule::Counter => Value::Integer(0),
+        None => Value::Null,
+    }
+}
+
+/// Whether the row and all that it leads to, along references that hide it, are there.
+fn is_shown(all: &BTreeMap<(&'static str, Uuid), Meaning>, row: (&'static str, Uuid)) -> bool {
+    let (mut reached, mut next) = (BTreeSet::new(), vec![row]);
+    while let Some(row) = next.pop() {
+        let Some(meaning) = all.get(&row).filter(|meaning| meaning.is_there()) else {
+            return false;
+        };
+        if !reached.insert(row) {
+            continue;
+        }
+        for (column, value) in meaning.schema.columns.iter().zip(&meaning.values) {
+            match (column.reference, value) {
+                (Some(reference), Value::Blob(id)) if reference.on_delete != OnDelete::Keep => {
+                    let id = Uuid::from_slice(id).unwrap_or(Uuid::nil());
+                    next.push((reference.table, id));
+                }
+                _ => {}
+            }
+        }
+    }
+    true
+}
