@@ -18,7 +18,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
         rules(field, cx);
         conflicts(field, cx);
         on_delete(field, cx);
-        text_is_built(field, cx);
+        text_is_there(field, cfg!(feature = "text"), cx);
         default(field, cx);
         field.unclear |= cx.len() > errors;
     }
@@ -103,9 +103,10 @@ fn on_delete(field: &Field, cx: &mut Ctxt) {
     }
 }
 
-/// The merge rule `text` is a feature, because of what it adds to a program.
-fn text_is_built(field: &Field, cx: &mut Ctxt) {
-    if let Some((key, _)) = field.rules.iter().find(|(key, _)| key == "text" && !cfg!(feature = "text")) {
+/// The merge rule `text` is a feature, because of what it adds to a program. Without it there is no type
+/// `Text`, and rustc wouldn't know why.
+pub(crate) fn text_is_there(field: &Field, text: bool, cx: &mut Ctxt) {
+    if let Some((key, _)) = field.rules.iter().find(|(_, rule)| *rule == Rule::Text && !text) {
         let help = "write `cfost = { version = \"..\", features = [\"text\"] }` in Cargo.toml";
         cx.help(key, "the merge rule 'text' needs the feature `text` of `cfost`", help);
     }

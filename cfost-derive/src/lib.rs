@@ -33,6 +33,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `table = "todos"` | the table's name; without it the struct's name in `snake_case`, as it is: `TodoItem` is `todo_item` |
 /// | `version = 2` | the version of the struct's shape, from 1; without it 1 |
 /// | `index(a, b)` | an index over these fields, the most significant first; may be repeated |
+/// | `delete = wins` | a deleted row stays deleted, whatever another device did to it at the same time; without it the later of the two wins |
+/// | `history` | the entries of each row are indexed, so that its history is found without reading the whole oplog |
 /// | `crate = path` | where the `cfost` crate is, if it was renamed or is re-exported |
 ///
 /// On a field, in `#[synced(..)]`:
@@ -40,17 +42,32 @@ use syn::{DeriveInput, parse_macro_input};
 /// | option | means |
 /// | --- | --- |
 /// | `id` | the row's id, a `Uuid` or a newtype around one: exactly one field has it |
+/// | `id(from(a, b))` | the id is made from these fields, so that rows with equal values are one row on every device; they become `immutable` |
 /// | `column = "name"` | the column's name; without it the field's |
-/// | `index` | an index over this field |
+/// | `index` | an index over this field; of a set, a map or a list over its elements, keys or values |
 /// | `default = 0` | the value in rows that were written without this field: a literal |
+/// | `immutable` | the field keeps the value that the row was inserted with |
+/// | `references = Model` | the field names a row of that model, by its id or an `Option` of it |
+/// | `on_delete = hide` | beside `references`: the row is not shown while the other one is deleted, which is so without the option |
+/// | `on_delete = cascade` | it is deleted too |
+/// | `on_delete = keep` | it stays, and names a row that is gone |
+/// | `search` | the words of this `String` or `Text` are indexed, for `matches` in filters |
 /// | `skip` | not stored; a row is read with `Default::default()` here |
 /// | `default = expr` beside `skip` | any expression: what a row is read with |
 ///
 /// Clippy's `duplicated_attributes` takes the field that two indexes share for a setting made twice: a
 /// struct with such indexes has `#[allow(clippy::duplicated_attributes)]`.
 ///
-/// How a field merges, in `#[crdt(..)]`: `lww`, the last writer wins, which is what a field without
-/// the attribute does; `counter`, increments and decrements add up.
+/// How a field merges when several devices change it, in `#[crdt(..)]`:
+///
+/// | rule | field | means |
+/// | --- | --- | --- |
+/// | `lww` | any that a column holds | the last writer wins; what a field without the attribute does |
+/// | `counter` | signed integers | increments and decrements add up |
+/// | `set` | `BTreeSet<T>` | each element is added or removed by itself |
+/// | `map` | `BTreeMap<K, V>` | each key has a value of its own, whose last writer wins |
+/// | `list` | `List<T>` | each element has an identity and a place: it is inserted, moved, set and removed by itself |
+/// | `text` | `Text` | edits are merged character by character; needs the feature `text` |
 #[proc_macro_derive(Synced, attributes(synced, crdt))]
 pub fn derive_synced(input: TokenStream) -> TokenStream {
     expand::synced(&parse_macro_input!(input as DeriveInput)).into()

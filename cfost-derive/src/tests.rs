@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use syn::DeriveInput;
 
-use crate::expand;
+use crate::ctxt::Ctxt;
+use crate::ir::model::Model;
+use crate::{check, expand};
 
 /// The input and its expansion, formatted.
 fn shown(input: &str, derive: impl Fn(&DeriveInput) -> TokenStream) -> String {
@@ -152,5 +154,19 @@ fn with_a_path_given_nothing_is_taken_from_a_crate_called_cfost() {
         let code = derive(&syn::parse_str(input).unwrap()).to_string();
         assert!(code.contains("facade :: __private"), "{code}");
         assert!(!code.contains("cfost"), "{code}");
+    }
+}
+
+#[test]
+fn a_text_without_the_feature_names_the_feature() {
+    let input = syn::parse_str("struct Note { #[synced(id)] id: Uuid, #[crdt(text)] body: Text }").unwrap();
+    for there in [true, false] {
+        let mut cx = Ctxt::default();
+        let model = Model::read(&input, &mut cx).expect("the model is read");
+        check::text_is_there(&model.fields[1], there, &mut cx);
+        let errors = cx.finish().map(|errors| errors.to_string());
+        assert_eq!(errors.is_none(), there);
+        let Some(errors) = errors else { continue };
+        assert!(errors.contains("'text' needs the feature `text`") && errors.contains("Cargo.toml"), "{errors}");
     }
 }
