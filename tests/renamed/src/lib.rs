@@ -7,6 +7,8 @@ pub mod reexport {
     pub use facade;
 }
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use facade::prelude::*;
 
 /// How far a task is.
@@ -27,7 +29,7 @@ pub struct TaskId(Uuid);
 
 /// A task.
 #[derive(Synced, Debug, Clone, PartialEq, Eq)]
-#[synced(crate = crate::reexport::facade, version = 2)]
+#[synced(crate = crate::reexport::facade, version = 2, delete = wins)]
 pub struct Task {
     /// Its id.
     #[synced(id)]
@@ -37,6 +39,18 @@ pub struct Task {
     pub state: State,
     #[crdt(counter)]
     votes: i64,
+    /// What it waits for.
+    #[synced(references = Self, on_delete = keep)]
+    pub after: Option<TaskId>,
+    /// Its words.
+    #[synced(search)]
+    pub title: String,
+    /// Its labels.
+    #[crdt(set)]
+    pub tags: BTreeSet<String>,
+    /// Minutes per person.
+    #[crdt(map)]
+    pub minutes: BTreeMap<String, i64>,
 }
 
 /// The models of the app.
@@ -52,9 +66,19 @@ mod tests {
     fn a_model_works_with_the_crate_under_another_name() {
         let [model] = models();
         assert_eq!((model.schema.table, model.schema.version), ("task", 2));
-        let mut task = Task { id: TaskId(Uuid::nil()), state: State::Open, votes: 1 };
+        let mut task = Task {
+            id: TaskId(Uuid::nil()),
+            state: State::Open,
+            votes: 1,
+            after: None,
+            title: "Derive".into(),
+            tags: ["rust".into()].into(),
+            minutes: BTreeMap::new(),
+        };
         (Task::MAPPING.set_id)(&mut task, TaskId(Uuid::from_u128(1)));
         assert_eq!((Task::MAPPING.id)(&task), TaskId(Uuid::from_u128(1)));
         assert_eq!((task.state, task.votes), (State::Open, 1));
+        let columns = Task::MAPPING.columns;
+        assert_eq!((columns.after.name(), columns.tags.name(), columns.minutes.name()), ("after", "tags", "minutes"));
     }
 }
