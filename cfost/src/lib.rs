@@ -53,6 +53,8 @@
 //! the repository begins with two devices in ten minutes.
 
 pub use cfost_derive::{Synced, SyncedValue};
+#[cfg(feature = "text")]
+pub use cfost_runtime::crdt::text::{self, Text};
 pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Tx, User};
 #[cfg(feature = "net")]
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
@@ -70,6 +72,9 @@ pub mod prelude {
     #[doc(no_inline)]
     pub use cfost_derive::SyncedValue;
 
+    #[cfg(feature = "text")]
+    #[doc(no_inline)]
+    pub use crate::Text;
     #[doc(no_inline)]
     pub use crate::{Db, Synced, Tx, Uuid, models};
 }

@@ -15,9 +15,13 @@ mod clock;
 mod row;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "text")]
+pub mod text;
 
 pub use clock::{ClockError, RowClock};
 pub use row::{Counter, Effect, Life, Merged, Row, RowOp};
+#[cfg(feature = "text")]
+pub use text::Text;
 
 use std::cmp::Ordering;
 

@@ -36,7 +36,7 @@ fn finish<'a>(encoder: RowEncoder<'a>, schema: &'static ModelSchema) -> Result<V
 
 /// The row that has these values.
 pub(super) fn decode<M: Synced>(id: M::Id, values: Vec<ValueRef<'_>>) -> Result<M> {
-    let mut decoder = RowDecoder::new(M::SCHEMA, RowValues { columns: values, collections: Vec::new() });
+    let mut decoder = RowDecoder::new(M::SCHEMA, RowValues { columns: values, ..RowValues::default() });
     match (M::MAPPING.decode)(id, &mut decoder) {
         Ok(row) => Ok(row),
         Err(source) => Err(unreadable(M::SCHEMA, decoder.field(), source)),

@@ -19,4 +19,9 @@ pub use row::{RowDecoder, RowEncoder, RowValues};
 pub use rule::{Counter, Lww};
 pub use value::{SqlType, ValueError};
 
+#[cfg(feature = "text")]
+pub use crate::crdt::text::Text;
+#[cfg(feature = "text")]
+pub use column::TextValue;
+
 pub use crate::oplog::{Value, ValueRef};

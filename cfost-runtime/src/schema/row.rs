@@ -1,6 +1,8 @@
 //! How a struct's fields become the values of a row, and back.
 
 use super::{CollectAs, Column, Element, MergeAs, ModelSchema, ValueError, ValueRef};
+#[cfg(feature = "text")]
+use super::{Text, TextValue};
 
 /// What a row's fields hold.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +11,9 @@ pub struct RowValues<'a> {
     pub columns: Vec<ValueRef<'a>>,
     /// The elements, in the order of [`ModelSchema::collections`].
     pub collections: Vec<Vec<Element<'a>>>,
+    /// What the columns with the rule `text` have beside their plain text, in the order of the columns.
+    #[cfg(feature = "text")]
+    pub texts: Vec<TextValue<'a>>,
 }
 
 /// Collects what a row's fields hold, in the order of the model's columns.
@@ -23,7 +28,7 @@ impl<'a> RowEncoder<'a> {
     /// An empty row of the model.
     pub fn new(schema: &'static ModelSchema) -> Self {
         let columns = Vec::with_capacity(schema.columns.len());
-        Self { schema, values: RowValues { columns, collections: Vec::new() }, error: None }
+        Self { schema, values: RowValues { columns, ..RowValues::default() }, error: None }
     }
 
     /// Adds the next column's value. The first value that can't be stored is reported at the end.
@@ -36,6 +41,13 @@ impl<'a> RowEncoder<'a> {
                 self.values.columns.push(ValueRef::Null);
             }
         }
+    }
+
+    /// Adds the next column's text, which has the rule `text`.
+    #[cfg(feature = "text")]
+    pub fn push_text(&mut self, field: &'a Text) {
+        self.push(field);
+        self.values.texts.push(TextValue::Edited(field));
     }
 
     /// Adds the next collection's elements.
@@ -69,6 +81,8 @@ pub struct RowDecoder<'a> {
     schema: &'static ModelSchema,
     columns: std::vec::IntoIter<ValueRef<'a>>,
     collections: std::vec::IntoIter<Vec<Element<'a>>>,
+    #[cfg(feature = "text")]
+    texts: std::vec::IntoIter<TextValue<'a>>,
     field: &'static str,
 }
 
@@ -76,7 +90,14 @@ impl<'a> RowDecoder<'a> {
     /// A decoder over a row.
     pub fn new(schema: &'static ModelSchema, values: RowValues<'a>) -> Self {
         let (columns, collections) = (values.columns.into_iter(), values.collections.into_iter());
-        Self { schema, columns, collections, field: schema.model }
+        Self {
+            schema,
+            columns,
+            collections,
+            #[cfg(feature = "text")]
+            texts: values.texts.into_iter(),
+            field: schema.model,
+        }
     }
 
     /// The next column's value as a field.
@@ -93,6 +114,20 @@ impl<'a> RowDecoder<'a> {
     /// When the value isn't one of the field's type.
     pub fn pull_merged<T: MergeAs<R>, R>(&mut self) -> Result<T, ValueError> {
         T::from_merged(self.take())
+    }
+
+    /// The next column's text, which has the rule `text`.
+    ///
+    /// # Errors
+    /// When the value isn't text.
+    #[cfg(feature = "text")]
+    pub fn pull_text(&mut self) -> Result<Text, ValueError> {
+        let plain = self.pull()?;
+        Ok(match self.texts.next() {
+            Some(TextValue::Stored(stored)) => Text::stored(plain, Some(stored)),
+            Some(TextValue::Edited(text)) => text.clone(),
+            None => Text::stored(plain, None),
+        })
     }
 
     /// The next collection's elements as a field that merges by the rule `R`.

@@ -56,4 +56,8 @@ pub enum ValueError {
         /// Why the value isn't one.
         reason: String,
     },
+    /// A text was edited where it couldn't be.
+    #[cfg(feature = "text")]
+    #[error(transparent)]
+    Text(#[from] crate::crdt::text::TextError),
 }

@@ -5,8 +5,13 @@ mod float;
 mod integer;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "text")]
+mod text;
 #[cfg(any(feature = "chrono", feature = "jiff", feature = "time"))]
 mod time;
+
+#[cfg(feature = "text")]
+pub use text::TextValue;
 
 use uuid::Uuid;
 
