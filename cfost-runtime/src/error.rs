@@ -120,6 +120,24 @@ pub enum Error {
     /// A write inside the transaction failed half-way, and the app went on all the same.
     #[error("an earlier write of this transaction failed, so none of it can be committed: return that error")]
     BrokenTransaction,
+    /// A query looks for words in a field that has no index of them.
+    #[error("'{model}.{field}' has no index of its words: add `#[synced(search)]` to the field")]
+    NotSearchable {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// A query compares with more values than SQLite takes.
+    #[error("a query of '{model}' compares with {values} values, at most {values_max} are possible: ask in parts")]
+    QueryTooLarge {
+        /// The struct.
+        model: &'static str,
+        /// The values.
+        values: usize,
+        /// The limit.
+        values_max: usize,
+    },
     /// An SQL statement would write.
     #[error("`db.sql` only reads: change rows through `db.write`, so that other devices get the change")]
     SqlWrites,

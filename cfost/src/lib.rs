@@ -55,7 +55,7 @@
 pub use cfost_derive::{Synced, SyncedValue};
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
-pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Tx, User};
+pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Source, Tx, User};
 #[cfg(feature = "net")]
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
@@ -75,6 +75,8 @@ pub mod prelude {
     #[cfg(feature = "text")]
     #[doc(no_inline)]
     pub use crate::Text;
+    #[doc(no_inline)]
+    pub use crate::query::Queryable;
     #[doc(no_inline)]
     pub use crate::{Db, Synced, Tx, Uuid, models};
 }

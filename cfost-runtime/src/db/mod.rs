@@ -7,6 +7,7 @@ mod model_rows;
 mod node;
 mod options;
 mod pairing;
+mod queries;
 mod replica;
 mod tx;
 
@@ -16,6 +17,7 @@ pub use commits::Commits;
 pub use node::{Joining, Node, SyncOptions};
 pub use options::DbOptions;
 pub use pairing::Admitted;
+pub use queries::Source;
 pub use tx::Tx;
 
 use std::fmt;

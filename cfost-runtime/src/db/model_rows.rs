@@ -3,10 +3,11 @@
 //! What is generic here is compiled anew for each model of an app: it is kept to what the model's
 //! type is needed for, and the rest is in functions of its own.
 
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection, Rows};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::query::Statement;
 use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef};
 use crate::store::{Table, borrowed};
 
@@ -75,7 +76,35 @@ fn each(conn: &Connection, table: &Table, only: Option<Uuid>, visit: &mut Visit<
     if let Some(id) = only {
         select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
     }
-    let mut rows = select.raw_query();
+    visit_rows(select.raw_query(), table, only, visit)
+}
+
+/// The rows that a query finds, in its order.
+pub(super) fn found<M: Synced>(conn: &Connection, table: &Table, statement: &Statement) -> Result<Vec<M>> {
+    let mut found = Vec::new();
+    each_found(conn, table, statement, &mut |id, values| {
+        found.push(decode(M::Id::from_uuid(id), values)?);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Shows `visit` the rows that a query finds; it selects the columns in the model's order, then the id.
+fn each_found(conn: &Connection, table: &Table, statement: &Statement, visit: &mut Visit<'_>) -> Result<()> {
+    let mut select = prepared(conn, statement)?;
+    visit_rows(select.raw_query(), table, None, visit)
+}
+
+/// The statement of a query, with its values.
+pub(super) fn prepared<'c>(conn: &'c Connection, statement: &Statement) -> Result<CachedStatement<'c>> {
+    let mut select = conn.prepare_cached(&statement.sql)?;
+    for (n, value) in statement.values.iter().enumerate() {
+        select.raw_bind_parameter(n + 1, value.as_ref())?;
+    }
+    Ok(select)
+}
+
+fn visit_rows(mut rows: Rows<'_>, table: &Table, only: Option<Uuid>, visit: &mut Visit<'_>) -> Result<()> {
     while let Some(row) = rows.next()? {
         let id = match only {
             Some(id) => id,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::model_rows::{self, encode};
@@ -9,7 +10,7 @@ use crate::crdt::Row;
 use crate::error::{Error, Result};
 use crate::query::Sql;
 use crate::schema::{RowId, Synced, Value};
-use crate::store::WriteTx;
+use crate::store::{Table, WriteTx};
 
 /// A writing transaction: all of it is committed and replicated as one change, or none of it.
 pub struct Tx<'a> {
@@ -29,6 +30,14 @@ impl<'a> Tx<'a> {
 
     pub(super) fn into_inner(self) -> WriteTx<'a> {
         self.inner
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        self.inner.connection()
+    }
+
+    pub(super) fn tables(&self) -> &[Table] {
+        self.inner.tables()
     }
 
     /// Inserts a row and returns it; a nil id is replaced by a new UUIDv7.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 
-use super::StoreError;
+use super::{StoreError, functions};
 
 /// The format of the internal tables; a file with a greater one is left alone.
 pub(super) const FORMAT: i64 = 1;
@@ -84,6 +84,7 @@ pub(super) fn connect(path: Option<&Path>, busy_timeout: Duration) -> Result<Con
     };
     conn.busy_timeout(busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    functions::add(&conn)?;
     Ok(conn)
 }
 
@@ -93,6 +94,7 @@ pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Conn
         .map_err(|error| cannot_open(path, &error))?;
     conn.busy_timeout(busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    functions::add(&conn)?;
     Ok(conn)
 }
 

@@ -15,6 +15,7 @@ mod entries;
 mod error;
 mod exchange;
 mod fork;
+mod functions;
 mod incarnation;
 mod layout;
 mod marker;
@@ -22,6 +23,7 @@ mod pool;
 mod rebuild;
 mod registry;
 mod rows;
+pub(crate) mod search;
 mod secrets;
 mod state;
 mod table;
@@ -34,7 +36,7 @@ pub use rebuild::{Difference, Verification};
 
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
-pub(crate) use table::Table;
+pub(crate) use table::{Table, quoted};
 pub(crate) use write::WriteTx;
 
 use registry::Registry;
@@ -119,6 +121,7 @@ impl Store {
             Own::found(&conn, &host)?;
         }
         let created: Vec<bool> = tables.iter().map(|table| table.create_or_check(&conn)).collect::<Result<_, _>>()?;
+        tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
         let mut state = State::read(&conn, &tables)?;
         if !is_new && created.contains(&true) {
             // An app that has gained a model shows what the oplog kept of it.
