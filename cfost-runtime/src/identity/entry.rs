@@ -91,12 +91,14 @@ impl AddDevice {
     }
 
     /// Checks that whoever made the request holds the signing and the transport key, and made it for
-    /// `user`: no device can be enrolled against its will, nor under another's transport key.
+    /// `user`: no device can be enrolled against its will, nor under another's transport key. What is sealed
+    /// to the sealing key must take its secret to open.
     pub(super) fn verify(&self, user: UserId) -> Result<()> {
         let statement = proof_statement(user, &self.keys);
         let what = "a device's proof of its keys";
         keys::verify(what, &self.keys.signing, PROOF_DOMAIN, &statement, &self.signing_proof)?;
-        keys::verify(what, &self.keys.transport, PROOF_DOMAIN, &statement, &self.transport_proof)
+        keys::verify(what, &self.keys.transport, PROOF_DOMAIN, &statement, &self.transport_proof)?;
+        keys::check_sealing(&self.keys.sealing)
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {

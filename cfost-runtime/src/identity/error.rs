@@ -81,6 +81,12 @@ pub enum IdentityError {
         /// What was signed.
         what: &'static str,
     },
+    /// A public key has so few multiples that a secret agreed on with it is known to everybody.
+    #[error("{what} is of small order, which no honest device makes: it was refused")]
+    SmallOrderKey {
+        /// Whose key.
+        what: &'static str,
+    },
     /// An entry's author was not a device of the user when the entry was made.
     #[error("device {device} was not authorised to add to the identity log: pair it first")]
     NotAuthorised {

@@ -190,6 +190,16 @@ pub(super) fn verify(
         .map_err(|_| IdentityError::Signature { what })
 }
 
+/// Refuses an X25519 key of small order: all secrets agreed on with it are the same, zero, so anybody could
+/// open what is sealed to it (RFC 7748, section 6.1).
+pub(super) fn check_sealing(key: &[u8; 32]) -> Result<()> {
+    // The order of such a point divides 8, as every scalar that X25519 uses is divided by it.
+    if x25519_dalek::x25519([1; 32], *key) == [0; 32] {
+        return Err(IdentityError::SmallOrderKey { what: "the device's sealing key" });
+    }
+    Ok(())
+}
+
 fn join(a: &[u8; 32], b: &[u8; 32], c: &[u8; 32]) -> [u8; 96] {
     let mut joined = [0; 96];
     joined[..32].copy_from_slice(a);

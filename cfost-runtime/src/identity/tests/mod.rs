@@ -4,6 +4,7 @@ mod certificate;
 mod entry;
 mod log;
 mod vault;
+mod vectors;
 
 use zeroize::Zeroizing;
 
