@@ -7,7 +7,7 @@ use crate::identity::IdentityError;
 use crate::net::NetError;
 use crate::oplog::OplogError;
 use crate::schema::ValueError;
-use crate::store::StoreError;
+use crate::store::{HistoryError, StoreError};
 use crate::sync::SyncError;
 
 /// The result of everything an app calls.
@@ -33,6 +33,9 @@ pub enum Error {
     #[cfg(feature = "net")]
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The past that was asked for isn't there, or can't be brought back.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// No row has this id.
     #[error("'{table}' has no row {id}")]
     NotFound {

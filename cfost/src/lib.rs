@@ -55,7 +55,7 @@
 pub use cfost_derive::{Synced, SyncedValue};
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
-pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Registration, Source, Tx, User};
+pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Past, Registration, Source, Tx, User};
 #[cfg(feature = "net")]
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]

@@ -27,6 +27,11 @@ pub mod errors_and_recovery {}
 #[doc = include_str!("../chapters/shipping.md")]
 pub mod shipping {}
 
+/// The document on history, whose example is compiled and run like those of the chapters.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/history.md")]
+pub mod history_document {}
+
 /// The README, whose example is compiled like those of the chapters.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -59,6 +59,36 @@ impl Timestamp {
     }
 }
 
+/// The time of day in UTC, to the millisecond, as RFC 3339 writes it; the counter is left out.
+///
+/// ```
+/// use cfost_runtime::clock::Timestamp;
+///
+/// assert_eq!(Timestamp::from_ms(1_790_000_000_007).to_string(), "2026-09-21T14:13:20.007Z");
+/// ```
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, ms) = (self.ms() / 86_400_000, self.ms() % 86_400_000);
+        let (year, month, day) = civil_from_days(days);
+        let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        let (date, millis) = (format_args!("{year:04}-{month:02}-{day:02}"), ms % 1000);
+        write!(f, "{date}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
+    }
+}
+
+/// Year, month and day of a day after 1970-01-01 (Howard Hinnant, *chrono-Compatible Low-Level Date
+/// Algorithms*, `civil_from_days`).
+const fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + if month <= 2 { 1 } else { 0 }, month, day)
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:04x}", self.ms(), self.counter())

@@ -2,6 +2,7 @@
 
 mod account;
 mod commits;
+mod explain;
 mod model_rows;
 #[cfg(feature = "net")]
 mod node;
@@ -13,6 +14,7 @@ mod tx;
 
 pub use account::{DeviceInfo, Registration, User};
 pub use commits::Commits;
+pub use explain::Past;
 #[cfg(feature = "net")]
 pub use node::{Joining, Node, SyncOptions};
 pub use options::DbOptions;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::layout::{meta, remove_meta, set_meta};
 use super::secrets;
 use super::state::{Own, State};
-use super::{Store, rebuild};
+use super::{Store, rebuild, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
@@ -181,7 +181,7 @@ impl Store {
             conn.execute_batch(
                 "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
                  DELETE FROM cfost_hidden; DELETE FROM cfost_identity; DELETE FROM cfost_epochs; \
-                 DELETE FROM cfost_peers;",
+                 DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
             )?;
             secrets::forget_phrase(conn)?;
             remove_meta(conn, "vault")?;
@@ -192,6 +192,7 @@ impl Store {
             Own::found(conn, &self.host)?;
             *state = State::read(conn, &self.tables)?;
             rebuild::write_carried(conn, &self.tables, state, &self.host, carried)?;
+            undo::forbid(conn, state)?;
             state.own.exposed = Head::NONE;
             Ok(())
         })?;

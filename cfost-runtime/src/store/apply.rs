@@ -12,8 +12,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::changes::{self, StoredChange};
+use super::history::Index;
 use super::rows::{Hidden, Rows, fits};
 use super::secrets::Secrets;
 use super::table::{self, Table};
@@ -31,9 +33,18 @@ pub(super) struct Applier<'c> {
     tables: &'c [Table],
     /// The tables to apply to: a rebuild may be of some alone.
     chosen: Option<&'c [bool]>,
+    /// The rows to apply to, each with its table's number: an undo needs few.
+    rows_chosen: Option<&'c BTreeSet<(usize, Uuid)>>,
+    /// Groups that begin after this are passed over.
+    until: Timestamp,
+    /// When the first group began that was applied or passed over.
+    earliest: Timestamp,
     rows: Rows<'c>,
+    index: Index<'c>,
     opener: Opener,
     payloads: Vec<Vec<u8>>,
+    /// When the change that was opened last began.
+    opened_at: Timestamp,
     now_ms: u64,
     /// Tables of which this app has no model.
     unknown: BTreeSet<String>,
@@ -59,15 +70,45 @@ impl<'c> Applier<'c> {
     /// Applies changes that are kept in `source` to the rows in `target`: the same file but for a rebuild
     /// beside it.
     pub(super) fn new(source: &'c Connection, target: &'c Connection, tables: &'c [Table], now_ms: u64) -> Self {
-        let rows = Rows::new(target, tables);
-        let (opener, payloads, unknown) = (Opener::new(), Vec::new(), BTreeSet::new());
-        Self { source, tables, chosen: None, rows, opener, payloads, now_ms, unknown, ops: 0 }
+        Self {
+            source,
+            tables,
+            chosen: None,
+            rows_chosen: None,
+            until: Timestamp::MAX,
+            earliest: Timestamp::MAX,
+            rows: Rows::new(target, tables),
+            index: Index::new(target),
+            opener: Opener::new(),
+            payloads: Vec::new(),
+            opened_at: Timestamp::MAX,
+            now_ms,
+            unknown: BTreeSet::new(),
+            ops: 0,
+        }
     }
 
     /// Applies only what concerns the marked tables.
     pub(super) fn choose(mut self, tables: &'c [bool]) -> Self {
         self.chosen = Some(tables);
         self
+    }
+
+    /// Applies only what concerns these rows, each with its table's number.
+    pub(super) fn choose_rows(mut self, rows: &'c BTreeSet<(usize, Uuid)>) -> Self {
+        self.rows_chosen = Some(rows);
+        self
+    }
+
+    /// Passes over the groups that begin after a time.
+    pub(super) fn until(mut self, until: Timestamp) -> Self {
+        self.until = until;
+        self
+    }
+
+    /// When the first group began that was met so far; [`Timestamp::MAX`] before any.
+    pub(super) fn earliest(&self) -> Timestamp {
+        self.earliest
     }
 
     /// How many ops were applied.
@@ -89,9 +130,10 @@ impl<'c> Applier<'c> {
         let conn = self.source;
         let mut applied = changes::head_at(conn, &log, context.secrets, log.applied_seq)?;
         while applied.seq < log.head.seq {
-            let mut complete = None;
+            let (mut complete, mut begins) = (None, Timestamp::MAX);
             changes::walk(conn, &log, context.secrets, applied, log.head.seq, |stored| {
                 let waits = self.open(&stored, context.secrets) == Readiness::Waits;
+                begins = begins.min(self.opened_at);
                 if !waits && stored.header.flags().continues() {
                     return Ok(ControlFlow::Continue(()));
                 }
@@ -99,6 +141,11 @@ impl<'c> Applier<'c> {
                 Ok(ControlFlow::Break(()))
             })?;
             let Some(group_end) = complete else { break };
+            self.earliest = self.earliest.min(begins);
+            if begins > self.until {
+                applied = group_end;
+                continue;
+            }
             changes::walk(conn, &log, context.secrets, applied, group_end.seq, |stored| {
                 self.open(&stored, context.secrets);
                 self.apply_opened(&stored, context, number)?;
@@ -129,18 +176,35 @@ impl<'c> Applier<'c> {
         Ok(Readiness::Ready)
     }
 
+    /// Applies a change by itself, in whatever group it is.
+    pub(super) fn apply_alone(
+        &mut self,
+        stored: &StoredChange<'_>,
+        context: &mut Context<'_>,
+        number: u32,
+    ) -> Result<(), StoreError> {
+        if self.open(stored, context.secrets) == Readiness::Ready {
+            self.apply_opened(stored, context, number)?;
+        }
+        Ok(())
+    }
+
     /// Opens the segments of a change; an altered or malformed one is left empty.
     fn open(&mut self, stored: &StoredChange<'_>, secrets: &Secrets) -> Readiness {
         let header = stored.header;
         let Some(epoch) = secrets.epoch(header.space(), header.epoch()) else { return Readiness::Waits };
         let segments = &stored.change.segments;
+        self.opened_at = Timestamp::MAX;
         self.payloads.resize_with(segments.len().max(self.payloads.len()), Vec::new);
         for (index, (sealed, payload)) in segments.iter().zip(&mut self.payloads).enumerate() {
             payload.clear();
             let opened = self.opener.open(epoch, header, index, sealed);
             match opened.and_then(|opened| SegmentReader::new(opened).map(|segment| (segment.base(), opened))) {
                 Ok((base, _)) if base.ms() > self.now_ms.saturating_add(DRIFT_MS_MAX) => return Readiness::Waits,
-                Ok((_, opened)) => payload.extend_from_slice(opened),
+                Ok((base, opened)) => {
+                    self.opened_at = self.opened_at.min(base);
+                    payload.extend_from_slice(opened);
+                }
                 Err(OplogError::Newer { .. }) => return Readiness::Waits,
                 Err(error) => ignored(stored, &error),
             }
@@ -191,6 +255,12 @@ impl<'c> Applier<'c> {
                     newest = op.at;
                     if op.shape as usize == shapes.len() {
                         shapes.push(ShapeFit::new(schema, op.kind, op.columns));
+                    }
+                    if self.rows_chosen.is_some_and(|rows| !rows.contains(&(table, op.row))) {
+                        continue;
+                    }
+                    if schema.history {
+                        self.index.note(schema, &op.row, number, stored.header)?;
                     }
                     let fit = &shapes[op.shape as usize];
                     self.apply_op(table, &op, fit, context, number)?;

@@ -232,16 +232,18 @@ fn read_entries(
 ) -> Result<Head, StoreError> {
     let mut opener = Opener::new();
     changes::walk(conn, log, secrets, after, last_seq, |stored| {
-        read_change(log, &stored, secrets, &mut opener, &mut visit)?;
+        read_change(log, &stored, secrets, &mut opener, &|_, _| true, &mut visit)?;
         Ok(ControlFlow::Continue(()))
     })
 }
 
-fn read_change(
+/// Reads the entries of a change that are on a row which is `wanted`, by its table and its id.
+pub(super) fn read_change(
     log: &LogRow,
     stored: &StoredChange<'_>,
     secrets: &Secrets,
     opener: &mut Opener,
+    wanted: &dyn Fn(&str, &Uuid) -> bool,
     visit: &mut impl FnMut(OplogEntry) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let header = stored.header;
@@ -253,7 +255,9 @@ fn read_change(
         let Ok(mut segment) = opened else { continue };
         let table = segment.table().to_owned();
         while let Ok(Some(op)) = segment.next_op() {
-            visit(entry_of(log, stored, &table, &op, index))?;
+            if wanted(&table, &op.row) {
+                visit(entry_of(log, stored, &table, &op, index))?;
+            }
             index += 1;
         }
     }

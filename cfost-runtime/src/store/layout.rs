@@ -34,9 +34,10 @@ pub(super) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
 const TABLES: &str = "
 CREATE TABLE cfost_meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 -- stale: 1 if ops on the table were passed over, by an app that had no such model.
+-- history: 1 if cfost_history has the table's rows.
 CREATE TABLE cfost_models (
   table_name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL,
-  stale INTEGER NOT NULL DEFAULT 0
+  stale INTEGER NOT NULL DEFAULT 0, history INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 -- head_seq and head: for this device's own log a checkpoint, the newest changes may lie beyond it.
 CREATE TABLE cfost_logs (
@@ -50,6 +51,12 @@ CREATE TABLE cfost_signatures (position INTEGER PRIMARY KEY, id BLOB NOT NULL, s
 CREATE TABLE cfost_hidden (
   table_name TEXT NOT NULL, id BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY (table_name, id)
 ) STRICT, WITHOUT ROWID;
+-- Which changes have ops on a row, and the id of the change before each of them.
+CREATE TABLE cfost_history (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (table_name, row, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cfost_history_changes (position INTEGER PRIMARY KEY, previous BLOB NOT NULL) STRICT;
 CREATE TABLE cfost_identity (id BLOB NOT NULL PRIMARY KEY, entry BLOB NOT NULL) STRICT, WITHOUT ROWID;
 -- sealed_key: NULL for an epoch whose changes this device only keeps and relays.
 CREATE TABLE cfost_epochs (
@@ -70,6 +77,12 @@ pub(super) fn position(log_number: u32, seq: u64) -> i64 {
 /// The seq in a position.
 pub(super) fn seq_of(position: i64) -> u64 {
     position as u64 & SEQ_MAX
+}
+
+/// The number of the log in a position.
+pub(super) fn log_of(position: i64) -> u32 {
+    // A log's number is below 2^23, so what is left of it fits.
+    (position >> SEQ_BITS) as u32
 }
 
 /// Opens a writing connection, and creates the file if there is none.

@@ -10,15 +10,20 @@
 
 mod account;
 mod apply;
+mod causality;
 mod changes;
 mod entries;
 mod error;
 mod exchange;
+mod explain;
+mod explanation;
 mod fork;
 mod functions;
+mod history;
 mod incarnation;
 mod layout;
 mod marker;
+mod past;
 mod pool;
 mod rebuild;
 mod registry;
@@ -27,12 +32,16 @@ pub(crate) mod search;
 mod secrets;
 mod state;
 mod table;
+mod undo;
 mod watch;
 mod write;
 
 pub use entries::{OpData, OpId, OplogEntry};
 pub use error::StoreError;
+pub use explanation::{Added, ExplainedColumn, ExplainedLife, Explanation, LostValue, Shown, Written};
+pub use history::HistoryError;
 pub use rebuild::{Difference, Verification};
+pub use undo::{UndoOutcome, Undone, UndoneRow};
 
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
@@ -120,7 +129,9 @@ impl Store {
             secrets::Secrets::found(&conn, &host, device_name)?;
             Own::found(&conn, &host)?;
         }
-        let created: Vec<bool> = tables.iter().map(|table| table.create_or_check(&conn)).collect::<Result<_, _>>()?;
+        let created =
+            tables.iter().map(|table| Ok(table.create_or_check(&conn)? | history::prepare(&conn, table.schema)?));
+        let created: Vec<bool> = created.collect::<Result<_, StoreError>>()?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
         let mut state = State::read(&conn, &tables)?;
         if !is_new && created.contains(&true) {

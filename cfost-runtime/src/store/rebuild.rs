@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::apply::{Applier, Context};
 use super::changes;
-use super::layout;
 use super::rows::{Hidden, borrowed};
 use super::state::State;
 use super::table::{Table, quoted};
 use super::write::WriteTx;
 use super::{Registry, StoreError};
+use super::{history, layout};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
@@ -91,24 +91,24 @@ pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, cho
     for table in tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table)) {
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
         conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
+        history::forget(conn, table.schema.table)?;
     }
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
-    let applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
-    apply_all(conn, applier, &mut registry, state)?;
-    Ok(())
+    let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
+    Ok(apply_all(conn, &mut applier, &mut registry, state)?)
 }
 
 /// What was applied once is applied again, whatever the clock shows by now.
-const ANY_TIME: u64 = u64::MAX;
+pub(super) const ANY_TIME: u64 = u64::MAX;
 
-/// Applies all logs anew, from their beginnings to where they are applied; returns the number of ops.
-fn apply_all(
+/// Applies all logs anew, from their beginnings to where they are applied.
+pub(super) fn apply_all(
     conn: &Connection,
-    mut applier: Applier<'_>,
+    applier: &mut Applier<'_>,
     registry: &mut Registry,
     state: &mut State,
-) -> Result<u64, StoreError> {
+) -> Result<(), StoreError> {
     let numbers: Vec<u32> = registry.iter().map(|log| log.number).collect();
     for number in numbers {
         if let Some(log) = registry.get_mut(number) {
@@ -118,7 +118,7 @@ fn apply_all(
         let mut context = Context { registry, hidden: &mut state.hidden, secrets: &state.secrets };
         applier.apply_log(&mut context, number)?;
     }
-    Ok(applier.ops())
+    Ok(())
 }
 
 /// The visible rows of all tables, as they would be inserted: one list per table.
@@ -163,6 +163,19 @@ pub(super) fn write_carried(
     Ok(())
 }
 
+/// An empty database of these tables, beside the one that is open.
+pub(super) fn scratch(tables: &[Table]) -> Result<Connection, StoreError> {
+    // A private file that SQLite removes: as large as the database, it may not fit in memory.
+    let scratch = Connection::open("")?;
+    scratch.set_prepared_statement_cache_capacity(layout::STATEMENTS_CACHED);
+    scratch.pragma_update(None, "synchronous", "OFF")?;
+    layout::create(&scratch)?;
+    for table in tables {
+        table.create_or_check(&scratch)?;
+    }
+    Ok(scratch)
+}
+
 /// Checks every change, makes all rows anew beside the database, and compares.
 ///
 /// `conn` must be in a transaction, so that it sees one state of the file throughout.
@@ -189,19 +202,14 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
     if !found.is_sound() {
         return Ok(found);
     }
-    // A private file that SQLite removes: as large as the database, it may not fit in memory.
-    let scratch = Connection::open("")?;
-    scratch.set_prepared_statement_cache_capacity(layout::STATEMENTS_CACHED);
-    scratch.pragma_update(None, "synchronous", "OFF")?;
-    layout::create(&scratch)?;
-    for table in tables {
-        table.create_or_check(&scratch)?;
-    }
+    let scratch = scratch(tables)?;
     state.hidden = Hidden::read(&scratch, tables)?;
     let transaction = scratch.unchecked_transaction()?;
     let mut registry = state.registry.clone();
-    let applier = Applier::new(conn, &scratch, tables, ANY_TIME);
-    found.ops = apply_all(conn, applier, &mut registry, &mut state)?;
+    let mut applier = Applier::new(conn, &scratch, tables, ANY_TIME);
+    apply_all(conn, &mut applier, &mut registry, &mut state)?;
+    found.ops = applier.ops();
+    drop(applier);
     transaction.commit()?;
     for table in tables {
         let name = table.schema.table;
@@ -209,6 +217,7 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
         compare(conn, &scratch, &sql, name, &mut found)?;
         let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
         compare(conn, &scratch, &sql, name, &mut found)?;
+        compare(conn, &scratch, &history::dump_sql(table.schema), name, &mut found)?;
     }
     Ok(found)
 }

@@ -180,9 +180,7 @@ impl<'c> Rows<'c> {
         if !merged.life && merged.columns.is_empty() {
             return Ok(());
         }
-        let complete = (self.tables[table].required.iter().enumerate())
-            .all(|(column, required)| !required || row.clock.column(column).is_some());
-        let visible = row.life == Life::Alive && complete;
+        let visible = row.life == Life::Alive && self.tables[table].is_complete(&row);
         match (place, visible) {
             (Place::Visible, true) => return self.update(table, id, &row, &merged.columns),
             (Place::Visible, false) => self.remove(table, id)?,

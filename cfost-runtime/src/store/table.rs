@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
-use crate::crdt::{Effect, Life};
+use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
 use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Value, ValueRef};
 
@@ -88,6 +88,11 @@ impl Table {
             (_, value) if !self.kept[column] => Some(Effect::Write(value.into_owned())),
             (_, value) => (kind == OpKind::Create).then(|| Effect::Keep(value.into_owned())),
         }
+    }
+
+    /// Whether every column has been written that a row is only shown with.
+    pub(super) fn is_complete(&self, row: &Row<Value>) -> bool {
+        self.required.iter().enumerate().all(|(column, required)| !required || row.clock.column(column).is_some())
     }
 
     /// The statements that make the table and its indexes.

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::history::Index;
 use super::layout::SEQ_MAX;
 use super::rows::{Place, Rows};
 use super::state::State;
@@ -267,6 +268,30 @@ impl<'c> WriteTx<'c> {
         Ok(true)
     }
 
+    /// What the database knows of itself.
+    pub(super) fn state(&self) -> &State {
+        self.state
+    }
+
+    /// The row as far as any op touched it.
+    pub(super) fn load_anywhere(&mut self, table: usize, id: &Uuid) -> Result<(Place, Row<Value>)> {
+        Ok(self.rows.load(table, id, &self.state.hidden)?)
+    }
+
+    /// Brings a deleted row back with all the cells that it has.
+    pub(super) fn touch(&mut self, table: usize, id: &Uuid) -> Result<()> {
+        let at = self.next_at(table, &[])?;
+        let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects: Vec::new() };
+        self.broken = true;
+        self.rows.merge(table, id, op, &self.state.registry, &mut self.state.hidden)?;
+        let segment = self.segment(table);
+        let shape = segment.writer.shape(OpKind::Update, &[])?;
+        segment.writer.push(shape, id, std::iter::empty())?;
+        self.chunk.ops += 1;
+        self.broken = false;
+        Ok(())
+    }
+
     /// Runs `f`; if it fails, undoes what it wrote.
     pub(crate) fn savepoint(&mut self) -> Result<Mark> {
         self.conn.prepare_cached("SAVEPOINT cfost")?.execute([])?;
@@ -323,11 +348,17 @@ impl<'c> WriteTx<'c> {
             let written = chunk.segments.iter().filter(|segment| segment.writer.ops() > 0);
             let payloads: Vec<&[u8]> = written.map(|segment| segment.writer.payload()).collect();
             let epoch = state.secrets.current_epoch()?;
+            let previous = chain.head;
             let (packed, _) = sealer.seal(&mut chain, flags, epoch, &self.host.random(), &deps, &payloads)?;
             if chain.head.seq > SEQ_MAX {
                 return Err(StoreError::Corrupt { what: "this device's log is full".into() }.into());
             }
             changes::insert(self.conn, state.own.number, chain.head.seq, &packed)?;
+            let mut index = Index::new(self.conn);
+            for segment in chunk.segments.iter().filter(|segment| segment.writer.ops() > 0) {
+                let schema = self.tables[segment.table].schema;
+                index.note_segment(schema, segment.writer.payload(), state.own.number, previous)?;
+            }
             cite(self.conn, state, &deps)?;
             deps.clear();
         }
