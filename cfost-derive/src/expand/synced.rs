@@ -20,12 +20,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
     let schema = schema(model, rt);
     let pushes = stored().map(|field| {
-        let (name, ty) = (&field.ident, &field.ty);
-        if field.is_collection() {
-            let rule = rule(field.rule(), rt);
-            quote!(#row.push_elements::<#ty, #rule>(&#this.#name);)
-        } else {
-            quote!(#row.push::<#ty>(&#this.#name);)
+        let (name, ty, tag) = (&field.ident, &field.ty, rule(field.rule(), rt));
+        match field.rule() {
+            Rule::Lww => quote!(#row.push::<#ty>(&#this.#name);),
+            Rule::Counter => quote!(#row.push_merged::<#ty, #tag>(&#this.#name);),
+            Rule::Text => quote!(#row.push_text::<#ty>(&#this.#name);),
+            Rule::Set | Rule::Map | Rule::List => quote!(#row.push_elements::<#ty, #tag>(&#this.#name);),
         }
     });
     let reads = model.fields.iter().map(|field| {
@@ -181,6 +181,7 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
     let schema = match field.rule() {
         Rule::Lww => quote!(#rt::ColumnSchema::lww::<#ty>(#name, #column)),
+        Rule::Text => quote!(#rt::ColumnSchema::text::<#ty>(#name, #column)),
         merged => {
             let rule = rule(merged, rt);
             quote!(#rt::ColumnSchema::merged::<#ty, #rule>(#name, #column))
@@ -254,7 +255,8 @@ fn read(field: &Field, rt: &TokenStream, id: &Ident, row: &Ident) -> TokenStream
         let tag = rule(field.rule(), rt);
         match field.rule() {
             Rule::Lww => quote!(#row.pull::<#ty>()?),
-            Rule::Counter | Rule::Text => quote!(#row.pull_merged::<#ty, #tag>()?),
+            Rule::Counter => quote!(#row.pull_merged::<#ty, #tag>()?),
+            Rule::Text => quote!(#row.pull_text::<#ty>()?),
             Rule::Set | Rule::Map | Rule::List => quote!(#row.pull_elements::<#ty, #tag>()?),
         }
     }

@@ -1,4 +1,4 @@
-//! Sets, maps and what else a model says beside its columns.
+//! Sets, maps, texts and what else a model says beside its columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +16,7 @@ enum Day {
 }
 
 type Tags = BTreeSet<Tag>;
+type Notes = cfost::Text;
 
 #[derive(SyncedValue, Debug, Clone, Copy, PartialEq, Eq)]
 struct ProjectId(Uuid);
@@ -49,11 +50,14 @@ struct Task {
     hours: BTreeMap<Day, Option<f64>>,
     #[crdt(counter)]
     votes: i64,
+    #[crdt(text)]
+    #[synced(search, column = "body")]
+    notes: Notes,
 }
 
 #[test]
 fn what_has_elements_is_no_column() {
-    assert_eq!(crate::columns::<Task>(), ["project", "template", "title", "votes"]);
+    assert_eq!(crate::columns::<Task>(), ["project", "template", "title", "votes", "body"]);
     let [tags, hours] = Task::SCHEMA.collections else { panic!("two collections") };
     assert_eq!((tags.field, tags.name, tags.rule, tags.indexed), ("in", "in", MergeRule::Set, true));
     assert_eq!((tags.key, tags.value), (SqlType::Text, None));
@@ -64,13 +68,19 @@ fn what_has_elements_is_no_column() {
 
 #[test]
 fn what_a_field_refers_to_is_in_the_schema() {
-    let [project, template, title, _] = Task::SCHEMA.columns else { panic!("four columns") };
+    let [project, template, title, _, _] = Task::SCHEMA.columns else { panic!("five columns") };
     assert_eq!(project.reference, Some(Reference { table: "project", on_delete: OnDelete::Cascade }));
     assert_eq!(template.reference, Some(Reference { table: "project", on_delete: OnDelete::Keep }));
     assert_eq!((project.immutable, template.immutable, title.immutable), (true, false, false));
-    assert_eq!(Task::SCHEMA.search, ["title"]);
     let parent = &Project::SCHEMA.columns[2];
     assert_eq!(parent.reference, Some(Reference { table: "project", on_delete: OnDelete::Hide }));
+}
+
+#[test]
+fn a_text_is_a_column_of_plain_text_and_may_be_searched() {
+    let notes = &Task::SCHEMA.columns[4];
+    assert_eq!((notes.field, notes.rule, notes.sql_type), ("notes", MergeRule::Text, SqlType::Text));
+    assert_eq!(Task::SCHEMA.search, ["title", "body"]);
 }
 
 #[test]
@@ -92,6 +102,7 @@ fn task() -> Task {
         r#in: [Tag("b".into()), Tag("a".into())].into(),
         hours: [(Day::Monday, Some(1.5)), (Day::Other, None)].into(),
         votes: 3,
+        notes: "Naïve".into(),
     }
 }
 
@@ -101,7 +112,7 @@ fn newtypes_and_enums_are_elements_and_go_there_and_back() {
     let mut encoder = RowEncoder::new(Task::SCHEMA);
     (Task::MAPPING.encode)(&row, &mut encoder);
     let values = encoder.finish().expect("the row can be stored");
-    assert_eq!((values.columns.len(), values.collections.len()), (4, 2));
+    assert_eq!((values.columns.len(), values.collections.len()), (5, 2));
     let mut decoder = RowDecoder::new(Task::SCHEMA, values.clone());
     assert_eq!((Task::MAPPING.decode)(row.id, &mut decoder).expect("the row can be read"), row);
 }

@@ -22,6 +22,6 @@ pub use value::{SqlType, ValueError};
 #[cfg(feature = "text")]
 pub use crate::crdt::text::Text;
 #[cfg(feature = "text")]
-pub use column::TextValue;
+pub use column::{MergeText, TextValue};
 
 pub use crate::oplog::{Value, ValueRef};

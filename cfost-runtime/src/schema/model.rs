@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+#[cfg(feature = "text")]
+use super::MergeText;
 use super::{CollectionSchema, Column, MergeAs, Refer, RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef};
 
 /// A struct with `#[derive(Synced)]`: one table, whose rows merge across devices.
@@ -152,6 +154,12 @@ impl ColumnSchema {
     /// A field of type `T` that merges by the rule `R`.
     pub const fn merged<T: MergeAs<R>, R>(field: &'static str, name: &'static str) -> Self {
         Self::new::<T>(field, name, T::RULE)
+    }
+
+    /// A field of type `T` whose text merges character by character.
+    #[cfg(feature = "text")]
+    pub const fn text<T: MergeText>(field: &'static str, name: &'static str) -> Self {
+        Self::new::<String>(field, name, MergeRule::Text)
     }
 
     const fn new<T: Column>(field: &'static str, name: &'static str, rule: MergeRule) -> Self {

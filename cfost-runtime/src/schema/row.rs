@@ -2,7 +2,7 @@
 
 use super::{CollectAs, Column, Element, MergeAs, ModelSchema, ValueError, ValueRef};
 #[cfg(feature = "text")]
-use super::{Text, TextValue};
+use super::{MergeText, Text, TextValue};
 
 /// What a row's fields hold.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,16 @@ impl<'a> RowEncoder<'a> {
 
     /// Adds the next column's value. The first value that can't be stored is reported at the end.
     pub fn push<T: Column>(&mut self, field: &'a T) {
-        match field.encode() {
+        self.add(field.encode());
+    }
+
+    /// Adds the next column's value, of a field that merges by the rule `R`.
+    pub fn push_merged<T: MergeAs<R>, R>(&mut self, field: &'a T) {
+        self.add(field.encode());
+    }
+
+    fn add(&mut self, value: Result<ValueRef<'a>, ValueError>) {
+        match value {
             Ok(value) => self.values.columns.push(value),
             Err(error) => {
                 let column = self.schema.columns.get(self.values.columns.len());
@@ -45,9 +54,13 @@ impl<'a> RowEncoder<'a> {
 
     /// Adds the next column's text, which has the rule `text`.
     #[cfg(feature = "text")]
-    pub fn push_text(&mut self, field: &'a Text) {
-        self.push(field);
-        self.values.texts.push(TextValue::Edited(field));
+    pub fn push_text<T: MergeText>(&mut self, field: &'a T) {
+        let text = field.text();
+        self.add(match text.error() {
+            None => Ok(ValueRef::Text(text.as_str().into())),
+            Some(error) => Err(error.clone().into()),
+        });
+        self.values.texts.push(TextValue::Edited(text));
     }
 
     /// Adds the next collection's elements.
@@ -121,13 +134,13 @@ impl<'a> RowDecoder<'a> {
     /// # Errors
     /// When the value isn't text.
     #[cfg(feature = "text")]
-    pub fn pull_text(&mut self) -> Result<Text, ValueError> {
+    pub fn pull_text<T: MergeText>(&mut self) -> Result<T, ValueError> {
         let plain = self.pull()?;
-        Ok(match self.texts.next() {
+        Ok(T::from_text(match self.texts.next() {
             Some(TextValue::Stored(stored)) => Text::stored(plain, Some(stored)),
             Some(TextValue::Edited(text)) => text.clone(),
             None => Text::stored(plain, None),
-        })
+        }))
     }
 
     /// The next collection's elements as a field that merges by the rule `R`.

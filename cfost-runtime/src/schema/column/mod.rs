@@ -11,7 +11,7 @@ mod text;
 mod time;
 
 #[cfg(feature = "text")]
-pub use text::TextValue;
+pub use text::{MergeText, TextValue};
 
 use uuid::Uuid;
 
@@ -52,7 +52,8 @@ pub trait SyncedValue: Sized {
     message = "`{Self}` can't be stored in a column",
     label = "not a column type",
     note = "columns hold bool, integers up to 64 bits, f32, f64, String, Vec<u8>, Uuid, `Option` of these, \
-            timestamps and JSON behind their features, and types with `#[derive(SyncedValue)]`"
+            timestamps and JSON behind their features, and types with `#[derive(SyncedValue)]`; a field with elements or a `Text` \
+            needs its merge rule: `#[crdt(set)]`, `#[crdt(map)]`, `#[crdt(list)]` or `#[crdt(text)]`"
 )]
 pub trait Column: Sized {
     /// The column's type in the database file.
@@ -161,7 +162,7 @@ impl<I: RowId + SyncedValue> Refer for Option<I> {
     label = "not a text",
     note = "`search` is for `String`, `Text`, `Option<String>`, and newtypes around a `String`"
 )]
-pub trait Search: Column {}
+pub trait Search {}
 
 impl Search for String {}
 
@@ -172,7 +173,7 @@ impl<T: Search + SyncedValue> Search for Option<T> {}
     message = "`{Self}` cannot be merged as `{R}`",
     label = "this type has no `{R}` merge",
     note = "`lww` fits every column type; `counter` fits i64, i32, i16, i8, and newtypes around them, not floats, \
-            whose sum depends on the order; `text` fits `Text`"
+            whose sum depends on the order"
 )]
 pub trait MergeAs<R>: Column {
     /// The rule, for the schema.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Column, MergeAs, NoLiteral};
+use super::Search;
 use crate::crdt::text::{Stored, Text};
-use crate::schema::{MergeRule, SqlType, ValueError, ValueRef, rule};
 
 /// What a text has beside the plain text in its column.
 #[derive(Clone, Debug)]
@@ -15,31 +14,28 @@ pub enum TextValue<'a> {
     Stored(Arc<Stored>),
 }
 
-impl Column for Text {
-    const TYPE: SqlType = SqlType::Text;
-    const NULLABLE: bool = false;
+/// A field's type that merges as a text. It is no [`Column`](super::Column), so that a field can't hold one
+/// and by mistake merge as a whole.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be merged as `text`",
+    label = "this type has no `text` merge",
+    note = "`text` fits `Text`; a `String` merges as a whole, which needs no attribute"
+)]
+pub trait MergeText: Sized {
+    /// The text.
+    fn text(&self) -> &Text;
+    /// The field that holds this text.
+    fn from_text(text: Text) -> Self;
+}
 
-    type Literal = NoLiteral;
-
-    fn encode(&self) -> Result<ValueRef<'_>, ValueError> {
-        match self.error() {
-            Some(error) => Err(error.clone().into()),
-            None => Ok(ValueRef::Text(self.as_str().into())),
-        }
+impl MergeText for Text {
+    fn text(&self) -> &Text {
+        self
     }
 
-    fn decode(value: ValueRef<'_>) -> Result<Self, ValueError> {
-        match value {
-            ValueRef::Text(text) => Ok(Self::stored(text.into_owned(), None)),
-            other => Err(ValueError::Kind { expected: "text", found: other.kind() }),
-        }
+    fn from_text(text: Text) -> Self {
+        text
     }
 }
 
-impl MergeAs<rule::Text> for Text {
-    const RULE: MergeRule = MergeRule::Text;
-
-    fn from_merged(value: ValueRef<'_>) -> Result<Self, ValueError> {
-        Column::decode(value)
-    }
-}
+impl Search for Text {}
