@@ -33,8 +33,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `table = "todos"` | the table's name; without it the struct's name in `snake_case`, as it is: `TodoItem` is `todo_item` |
 /// | `version = 2` | the version of the struct's shape, from 1; without it 1 |
 /// | `index(a, b)` | an index over these fields, the most significant first; may be repeated |
-/// | `delete = wins` | a deleted row stays deleted, whatever another device did to it at the same time; without it the later of the two wins |
-/// | `history` | the entries of each row are indexed, so that its history is found without reading the whole oplog |
+/// | `delete = wins` | a deleted row stays deleted; without it a later edit on another device brings it back |
+/// | `history` | each row's entries are indexed, so that its history is found fast |
 /// | `crate = path` | where the `cfost` crate is, if it was renamed or is re-exported |
 ///
 /// On a field, in `#[synced(..)]`:
@@ -42,7 +42,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | option | means |
 /// | --- | --- |
 /// | `id` | the row's id, a `Uuid` or a newtype around one: exactly one field has it |
-/// | `id(from(a, b))` | the id is made from these fields, so that rows with equal values are one row on every device; they become `immutable` |
+/// | `id(from(a, b))` | made from these fields, which are immutable then: equal values are one row on every device |
 /// | `column = "name"` | the column's name; without it the field's |
 /// | `index` | an index over this field; of a set, a map or a list over its elements, keys or values |
 /// | `default = 0` | the value in rows that were written without this field: a literal |

@@ -134,7 +134,20 @@ snapshot!(
 snapshot!(
     a_stub_keeps_the_columns_that_filters_name,
     synced,
-    "struct Todo { #[synced(id)] id: Uuid, #[crdt(sett)] tags: BTreeSet<u8>, #[synced(idx)] title: String, #[crdt(list)] steps: List<u8>, #[crdt(text)] notes: Text }"
+    r#"
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    #[crdt(sett)]
+    tags: BTreeSet<u8>,
+    #[synced(idx)]
+    title: String,
+    #[crdt(list)]
+    steps: List<u8>,
+    #[crdt(text)]
+    notes: Text,
+}
+"#
 );
 snapshot!(a_failed_newtype_is_a_stub, synced_value, "#[synced(table = \"x\")] struct TodoId(Uuid);");
 snapshot!(a_failed_value_is_a_stub, synced_value, "#[synced(crate = x)] enum Priority { Low }");
