@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::query::Sql;
 use crate::schema::{RowId, Synced};
-use crate::store::{Explanation, OplogEntry, Store, Undone};
+use crate::store::{Explanation, OplogEntry, Store, Table, Undone};
 
 impl Db {
     /// Why a row is as it is: for each column the value, who wrote it when, by which rule it merges, and
@@ -74,6 +74,8 @@ impl Db {
 }
 
 /// A database as it was at a time, to read; made by [`Db::at`]. What is written later doesn't change it.
+///
+/// Queries run on it as on a database: `Todo::query().all(&past)`.
 pub struct Past {
     store: Arc<Store>,
     conn: Connection,
@@ -87,6 +89,14 @@ impl fmt::Debug for Past {
 }
 
 impl Past {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+
+    pub(super) fn tables(&self) -> &[Table] {
+        self.store.tables()
+    }
+
     /// The time that is shown.
     pub fn timestamp(&self) -> Timestamp {
         self.at
@@ -97,7 +107,7 @@ impl Past {
     /// # Errors
     /// As [`Db::get`].
     pub fn get<M: Synced>(&self, id: M::Id) -> Result<Option<M>> {
-        let tables = self.store.tables();
+        let tables = self.tables();
         model_rows::get(&self.conn, &tables[model_rows::table_of::<M>(tables)?], id)
     }
 
@@ -106,7 +116,7 @@ impl Past {
     /// # Errors
     /// As [`Db::get`].
     pub fn all<M: Synced>(&self) -> Result<Vec<M>> {
-        let tables = self.store.tables();
+        let tables = self.tables();
         model_rows::all(&self.conn, &tables[model_rows::table_of::<M>(tables)?])
     }
 
@@ -115,7 +125,7 @@ impl Past {
     /// # Errors
     /// As [`Db::count`].
     pub fn count<M: Synced>(&self) -> Result<u64> {
-        let tables = self.store.tables();
+        let tables = self.tables();
         model_rows::count(&self.conn, &tables[model_rows::table_of::<M>(tables)?])
     }
 

@@ -3,14 +3,14 @@
 use rusqlite::Connection;
 
 use super::model_rows::{self, table_number};
-use super::{Db, Tx};
+use super::{Db, Past, Tx};
 use crate::error::Result;
 use crate::query::{Output, Query, Spec, With, statement};
 use crate::schema::{RowId, Synced, ValueRef};
 use crate::store::{ReadConnection, Table};
 use sealed::Reads;
 
-/// What queries run on: `&db`, or inside `db.write` the transaction, `tx`.
+/// What queries run on: `&db`, inside `db.write` the transaction, `tx`, or what [`Db::at`] returned.
 #[diagnostic::on_unimplemented(
     message = "a query doesn't run on a `{Self}`",
     label = "not a database",
@@ -20,6 +20,7 @@ pub trait Source: Reads {}
 
 impl Source for Db {}
 impl Source for Tx<'_> {}
+impl Source for Past {}
 
 mod sealed {
     use super::Reading;
@@ -49,6 +50,12 @@ impl Reads for Db {
 }
 
 impl Reads for Tx<'_> {
+    fn reading(&self) -> Result<Reading<'_>> {
+        Ok(Reading { conn: Conn::Transaction(self.connection()), tables: self.tables() })
+    }
+}
+
+impl Reads for Past {
     fn reading(&self) -> Result<Reading<'_>> {
         Ok(Reading { conn: Conn::Transaction(self.connection()), tables: self.tables() })
     }

@@ -2,11 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::Store;
 use super::apply::Applier;
 use super::history::HistoryError;
 use super::rebuild::{self, ANY_TIME};
 use super::rows::Hidden;
+use super::{Store, functions, search};
 use crate::clock::Timestamp;
 use crate::error::Result;
 
@@ -27,6 +27,8 @@ impl Store {
                 return Err(HistoryError::BeforeFirst { at, first }.into());
             }
             transaction.commit()?;
+            functions::add(&scratch)?;
+            self.tables.iter().try_for_each(|table| search::create_or_check(&scratch, table.schema))?;
             scratch.pragma_update(None, "query_only", true)?;
             Ok(scratch)
         })
