@@ -12,6 +12,7 @@
 //!   'gone', which beats 'alive' and 'dead' whatever their stamps.
 
 mod clock;
+pub mod position;
 mod row;
 #[cfg(test)]
 mod tests;

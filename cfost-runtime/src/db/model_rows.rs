@@ -3,13 +3,15 @@
 //! What is generic here is compiled anew for each model of an app: it is kept to what the model's
 //! type is needed for, and the rest is in functions of its own.
 
-use rusqlite::{CachedStatement, Connection, Rows};
+use rusqlite::{CachedStatement, Connection, Rows, Transaction};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::query::Statement;
-use crate::schema::{ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef};
-use crate::store::{Table, borrowed};
+use crate::schema::{
+    Element, ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef,
+};
+use crate::store::{Stored, Table, borrowed, read_elements};
 
 /// The number of a model's table.
 pub(super) fn table_of<M: Synced>(tables: &[Table]) -> Result<usize> {
@@ -24,20 +26,19 @@ pub(super) fn table_number(tables: &[Table], schema: &'static ModelSchema) -> Re
 }
 
 /// The values of a row's stored fields.
-pub(super) fn encode<M: Synced>(row: &M) -> Result<Vec<ValueRef<'_>>> {
+pub(super) fn encode<M: Synced>(row: &M) -> Result<RowValues<'_>> {
     let mut encoder = RowEncoder::new(M::SCHEMA);
     (M::MAPPING.encode)(row, &mut encoder);
     finish(encoder, M::SCHEMA)
 }
 
-fn finish<'a>(encoder: RowEncoder<'a>, schema: &'static ModelSchema) -> Result<Vec<ValueRef<'a>>> {
-    let values = encoder.finish().map(|values| values.columns);
-    values.map_err(|(field, source)| Error::Unstorable { model: schema.model, field, source })
+fn finish<'a>(encoder: RowEncoder<'a>, schema: &'static ModelSchema) -> Result<RowValues<'a>> {
+    encoder.finish().map_err(|(field, source)| Error::Unstorable { model: schema.model, field, source })
 }
 
 /// The row that has these values.
-pub(super) fn decode<M: Synced>(id: M::Id, values: Vec<ValueRef<'_>>) -> Result<M> {
-    let mut decoder = RowDecoder::new(M::SCHEMA, RowValues { columns: values, ..RowValues::default() });
+pub(super) fn decode<M: Synced>(id: M::Id, values: RowValues<'_>) -> Result<M> {
+    let mut decoder = RowDecoder::new(M::SCHEMA, values);
     match (M::MAPPING.decode)(id, &mut decoder) {
         Ok(row) => Ok(row),
         Err(source) => Err(unreadable(M::SCHEMA, decoder.field(), source)),
@@ -68,15 +69,16 @@ pub(super) fn all<M: Synced>(conn: &Connection, table: &Table) -> Result<Vec<M>>
     Ok(rows)
 }
 
-type Visit<'v> = dyn FnMut(Uuid, Vec<ValueRef<'_>>) -> Result<()> + 'v;
+type Visit<'v> = dyn FnMut(Uuid, RowValues<'_>) -> Result<()> + 'v;
 
 /// Shows `visit` the row with this id, or all rows by ascending id.
 fn each(conn: &Connection, table: &Table, only: Option<Uuid>, visit: &mut Visit<'_>) -> Result<()> {
+    let _snapshot = snapshot(conn, table)?;
     let mut select = conn.prepare_cached(if only.is_some() { &table.select } else { &table.select_all })?;
     if let Some(id) = only {
         select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
     }
-    visit_rows(select.raw_query(), table, only, visit)
+    visit_rows(conn, select.raw_query(), table, only, visit)
 }
 
 /// The rows that a query finds, in its order.
@@ -91,8 +93,9 @@ pub(super) fn found<M: Synced>(conn: &Connection, table: &Table, statement: &Sta
 
 /// Shows `visit` the rows that a query finds; it selects the columns in the model's order, then the id.
 fn each_found(conn: &Connection, table: &Table, statement: &Statement, visit: &mut Visit<'_>) -> Result<()> {
+    let _snapshot = snapshot(conn, table)?;
     let mut select = prepared(conn, statement)?;
-    visit_rows(select.raw_query(), table, None, visit)
+    visit_rows(conn, select.raw_query(), table, None, visit)
 }
 
 /// The statement of a query, with its values.
@@ -104,29 +107,56 @@ pub(super) fn prepared<'c>(conn: &'c Connection, statement: &Statement) -> Resul
     Ok(select)
 }
 
-fn visit_rows(mut rows: Rows<'_>, table: &Table, only: Option<Uuid>, visit: &mut Visit<'_>) -> Result<()> {
+/// A transaction for statements that must see one state of the database: rows of this table, and their elements.
+fn snapshot<'c>(conn: &'c Connection, table: &Table) -> Result<Option<Transaction<'c>>> {
+    let needed = !table.children.is_empty() && conn.is_autocommit();
+    Ok(if needed { Some(conn.unchecked_transaction()?) } else { None })
+}
+
+fn visit_rows(
+    conn: &Connection,
+    mut rows: Rows<'_>,
+    table: &Table,
+    only: Option<Uuid>,
+    visit: &mut Visit<'_>,
+) -> Result<()> {
     while let Some(row) = rows.next()? {
         let id = match only {
             Some(id) => id,
             None => id_of(row, table)?,
         };
-        visit(id, values(row, table)?)?;
+        let collections = read_elements(conn, table, &id)?;
+        visit(id, RowValues { columns: values(row, table)?, collections })?;
     }
     Ok(())
 }
 
-/// The values, lent.
-pub(super) fn lent(values: &[Value]) -> Vec<ValueRef<'_>> {
-    values.iter().map(Value::as_ref).collect()
+/// What a stored row holds, lent.
+pub(super) fn lent(stored: &Stored) -> RowValues<'_> {
+    let columns = stored.row.values.iter().map(Value::as_ref).collect();
+    let collections = stored.collections.iter();
+    RowValues {
+        columns,
+        collections: collections.map(|elements| elements.iter().map(Element::borrowed).collect()).collect(),
+    }
 }
 
-/// The values of a row's stored fields, kept.
-pub(super) fn encode_kept<M: Synced>(row: &M) -> Result<Vec<Value>> {
-    Ok(kept(encode(row)?))
+/// What a row held before it is edited: its values, and the elements of each collection.
+pub(super) type Before = (Vec<Value>, Vec<Vec<Element<'static>>>);
+
+/// What a row's own fields encode to before they are edited, kept. For a value that this build doesn't
+/// know (an enum's newer variant) that differs from what is stored, and must not count as an edit.
+pub(super) fn before<M: Synced>(row: &M, stored: Vec<Vec<Element<'static>>>) -> Result<Before> {
+    Ok(kept(encode(row)?, stored))
 }
 
-fn kept(values: Vec<ValueRef<'_>>) -> Vec<Value> {
-    values.into_iter().map(ValueRef::into_owned).collect()
+fn kept(values: RowValues<'_>, stored: Vec<Vec<Element<'static>>>) -> Before {
+    let columns = values.columns.into_iter().map(ValueRef::into_owned).collect();
+    if values.collections == stored {
+        return (columns, stored);
+    }
+    let own = |elements: Vec<Element<'_>>| elements.into_iter().map(Element::into_owned).collect();
+    (columns, values.collections.into_iter().map(own).collect())
 }
 
 /// How many rows there are.

@@ -159,7 +159,7 @@ impl<M: Synced, P: Synced> With<M, P> {
 /// The id in a row's column.
 fn reference<M: Synced>(row: &M, place: usize) -> Result<Option<uuid::Uuid>> {
     let values = model_rows::encode(row)?;
-    Ok(match values.get(place) {
+    Ok(match values.columns.get(place) {
         Some(ValueRef::Blob(id)) => uuid::Uuid::from_slice(id).ok(),
         _ => None,
     })

@@ -6,11 +6,10 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::model_rows::{self, encode};
-use crate::crdt::Row;
 use crate::error::{Error, Result};
 use crate::query::Sql;
-use crate::schema::{RowId, Synced, Value};
-use crate::store::{Table, WriteTx};
+use crate::schema::{RowId, Synced};
+use crate::store::{Stored, Table, WriteTx};
 
 /// A writing transaction: all of it is committed and replicated as one change, or none of it.
 pub struct Tx<'a> {
@@ -78,20 +77,18 @@ impl<'a> Tx<'a> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let uuid = id.to_uuid();
         let stored = self.load(table, uuid)?;
-        let mut row: M = model_rows::decode(id, model_rows::lent(&stored.values))?;
-        // What the row's own fields encode to, which for a value that this build doesn't know (an
-        // enum's newer variant) differs from what is stored, and must not count as an edit.
-        let before = model_rows::encode_kept(&row)?;
+        let mut row: M = model_rows::decode(id, model_rows::lent(&stored))?;
+        let before = model_rows::before(&row, stored.collections)?;
         edit(&mut row);
         if (M::MAPPING.id)(&row).to_uuid() != uuid {
             return Err(Error::IdChanged { table: M::SCHEMA.table, id: uuid });
         }
-        self.inner.update(table, &uuid, stored, &before, &encode(&row)?)?;
+        self.inner.update(table, &uuid, stored.row, &before, &encode(&row)?)?;
         Ok(row)
     }
 
     /// The row as it is stored.
-    fn load(&mut self, table: usize, id: Uuid) -> Result<Row<Value>> {
+    fn load(&mut self, table: usize, id: Uuid) -> Result<Stored> {
         let stored = self.inner.load(table, &id)?;
         stored.ok_or_else(|| Error::NotFound { table: self.inner.tables()[table].schema.table, id })
     }

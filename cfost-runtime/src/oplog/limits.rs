@@ -18,6 +18,15 @@ pub const DEPS_MAX: usize = 4096;
 /// The most columns of one op: what SQLite allows for a table unless built otherwise.
 pub const COLUMNS_MAX: usize = 2000;
 
+/// The most elements of a set, a map or a list that one op puts or removes.
+pub const ELEMENTS_MAX: usize = 65_536;
+
+/// The most bytes of an element's key, as ops carry it.
+pub const ELEMENT_KEY_BYTES_MAX: usize = 64 * 1024;
+
+/// The most bytes of a list element's position.
+pub const ELEMENT_POSITION_BYTES_MAX: usize = 255;
+
 /// The most bytes of one segment's ops after decompression.
 pub const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -14,6 +14,7 @@
 
 pub(crate) mod bytes;
 mod chain;
+mod elements;
 mod error;
 mod header;
 mod id;
@@ -29,6 +30,7 @@ mod value;
 mod tests;
 
 pub use chain::{Chain, Frontier, Head};
+pub use elements::{ElementEdit, ElementsReader, EncodedElements};
 pub use error::OplogError;
 pub use header::{
     ChangeFlags, Dep, HEADER_DEP_BYTES, HEADER_KIND_OPS, HEADER_SEGMENT_BYTES, HEADER_SUITE, HEADER_VERSION, Header,

@@ -31,6 +31,18 @@ impl Value {
     }
 }
 
+impl From<Value> for ValueRef<'static> {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Integer(value) => Self::Integer(value),
+            Value::Real(value) => Self::Real(value),
+            Value::Text(value) => Self::Text(Cow::Owned(value)),
+            Value::Blob(value) => Self::Blob(Cow::Owned(value)),
+        }
+    }
+}
+
 /// A value of a column, borrowed where that is possible.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueRef<'a> {
@@ -47,6 +59,17 @@ pub enum ValueRef<'a> {
 }
 
 impl ValueRef<'_> {
+    /// The same value, borrowed from this one.
+    pub fn borrowed(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Real(value) => ValueRef::Real(*value),
+            Self::Text(value) => ValueRef::Text(Cow::Borrowed(value)),
+            Self::Blob(value) => ValueRef::Blob(Cow::Borrowed(value)),
+        }
+    }
+
     /// The value, owned.
     pub fn into_owned(self) -> Value {
         match self {

@@ -15,8 +15,10 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::changes::{self, StoredChange};
+use super::elements::Edited;
+use super::hidden::Hidden;
 use super::history::Index;
-use super::rows::{Hidden, Rows, fits};
+use super::rows::{Rows, fits};
 use super::secrets::Secrets;
 use super::table::{self, Table};
 use super::write::rule_tag;
@@ -24,7 +26,7 @@ use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 use crate::crdt::{Life, RowOp, Stamp, Writer};
 use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, ShapeColumn};
-use crate::schema::{ColumnSchema, ModelSchema, ValueRef};
+use crate::schema::{ColumnSchema, MergeRule, ModelSchema, ValueRef};
 
 /// Applies changes within one SQL transaction.
 pub(super) struct Applier<'c> {
@@ -289,53 +291,86 @@ impl<'c> Applier<'c> {
         self.ops += 1;
         let schema = self.tables[table].schema;
         let stamp = Stamp { at: op.at, writer: Writer(number) };
-        if fit.whole && op.kind == OpKind::Create {
-            let fits = |(value, column): (&OpValue<'_>, &ColumnSchema)| {
-                plain(value).is_some_and(|value| fits(value, column.sql_type, column.nullable))
-            };
-            let all_fit = op.values.iter().zip(schema.columns).all(fits);
-            let values = op.values.iter().filter_map(plain);
-            if all_fit && self.rows.create(table, &op.row, values, stamp, context.hidden)? {
-                return Ok(());
+        let shown = if fit.whole && op.kind == OpKind::Create && self.create(table, op, stamp, context)? {
+            true
+        } else {
+            let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
+            let effects = (fit.columns.iter().zip(op.values))
+                .filter_map(|(target, value)| {
+                    let (Some(Target::Column(column)), Some(value)) = (*target, plain(value)) else { return None };
+                    let schema = &schema.columns[column];
+                    if !fits(value, schema.sql_type, schema.nullable) {
+                        return None;
+                    }
+                    let effect = self.tables[table].effect(op.kind, column, value.clone());
+                    effect.map(|effect| (column, effect))
+                })
+                .collect();
+            self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)?
+        };
+        if !fit.elements {
+            return Ok(());
+        }
+        for (target, value) in fit.columns.iter().zip(op.values) {
+            let (Some(Target::Elements(collection)), OpValue::Composite(payload)) = (*target, value) else { continue };
+            let edited = Edited { table, collection, row: &op.row, shown, stamp };
+            if let Err(error) = self.rows.merge_payload(edited, payload, context.registry, context.hidden)? {
+                let (table, row) = (schema.table, op.row);
+                tracing::warn!(table, %row, %error, "what an op says of a row's elements has no effect");
             }
         }
-        let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
-        let effects = (fit.columns.iter().zip(op.values))
-            .filter_map(|(&column, value)| {
-                let (column, value) = (column?, plain(value)?);
-                let schema = &schema.columns[column];
-                let fits = fits(value, schema.sql_type, schema.nullable);
-                if !fits {
-                    return None;
-                }
-                let effect = self.tables[table].effect(op.kind, column, value.clone());
-                effect.map(|effect| (column, effect))
-            })
-            .collect();
-        self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)
+        Ok(())
     }
+
+    /// Writes a row with all its columns that no op has touched before; else it does nothing.
+    fn create(
+        &mut self,
+        table: usize,
+        op: &Op<'_, '_>,
+        stamp: Stamp,
+        context: &mut Context<'_>,
+    ) -> Result<bool, StoreError> {
+        let columns = self.tables[table].schema.columns;
+        let values = &op.values[..columns.len()];
+        let fits = |(value, column): (&OpValue<'_>, &ColumnSchema)| {
+            plain(value).is_some_and(|value| fits(value, column.sql_type, column.nullable))
+        };
+        let all_fit = values.iter().zip(columns).all(fits);
+        Ok(all_fit && self.rows.create(table, &op.row, values.iter().filter_map(plain), stamp, context.hidden)?)
+    }
+}
+
+/// Where a column of a shape goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// To the model's column with this number.
+    Column(usize),
+    /// To the model's collection with this number.
+    Elements(usize),
 }
 
 /// How the columns of a shape map to the model's.
 struct ShapeFit {
-    columns: Vec<Option<usize>>,
-    /// Whether the shape is a create of all columns, in the model's order.
+    columns: Vec<Option<Target>>,
+    /// Whether the shape is a create that begins with all columns, in the model's order.
     whole: bool,
+    /// Whether one of the columns is a collection.
+    elements: bool,
 }
 
 impl ShapeFit {
     fn new(schema: &'static ModelSchema, kind: OpKind, columns: &[ShapeColumn<'_>]) -> Self {
         // A column that the model doesn't have, or merges by another rule, stays in the oplog.
         let find = |named: &ShapeColumn<'_>| {
-            let known =
-                |column: &crate::schema::ColumnSchema| column.name == named.name && rule_tag(column.rule) == named.rule;
-            schema.columns.iter().position(known)
+            let is = |name: &str, rule: MergeRule| name == named.name && rule_tag(rule) == named.rule;
+            let column = schema.columns.iter().position(|column| is(column.name, column.rule));
+            let elements = || schema.collections.iter().position(|collection| is(collection.name, collection.rule));
+            column.map(Target::Column).or_else(|| elements().map(Target::Elements))
         };
         let columns: Vec<_> = columns.iter().map(find).collect();
-        let whole = kind == OpKind::Create
-            && columns.len() == schema.columns.len()
-            && columns.iter().enumerate().all(|(n, column)| *column == Some(n));
-        Self { columns, whole }
+        let all = (0..schema.columns.len()).all(|n| columns.get(n) == Some(&Some(Target::Column(n))));
+        let elements = columns.iter().any(|target| matches!(target, Some(Target::Elements(_))));
+        Self { whole: kind == OpKind::Create && all, elements, columns }
     }
 }
 

@@ -86,6 +86,34 @@ pub enum StoreError {
         /// Another model.
         second: &'static str,
     },
+    /// What a model needs for its elements or its indexes has the name of something else.
+    #[error(
+        "model '{second}' needs a table or an index '{name}', a name that is taken by '{first}': give the field \
+         another with `#[synced(column = \"..\")]`, or the model with `#[synced(table = \"..\")]`"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The model that has it.
+        first: &'static str,
+        /// The model that needs it.
+        second: &'static str,
+    },
+    /// An element's key is too long to be looked up.
+    #[error(
+        "an element of '{table}.{field}' has a key of {bytes} bytes, the limit is {bytes_max}: use a short key, and \
+         keep long content in a value"
+    )]
+    KeyTooLong {
+        /// The row's table.
+        table: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The key's size, as ops carry it.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
     /// A change in the oplog isn't the one that was written.
     #[error("change {seq} of log {log} is damaged: {reason}")]
     DamagedChange {

@@ -51,6 +51,11 @@ CREATE TABLE cfost_signatures (position INTEGER PRIMARY KEY, id BLOB NOT NULL, s
 CREATE TABLE cfost_hidden (
   table_name TEXT NOT NULL, id BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY (table_name, id)
 ) STRICT, WITHOUT ROWID;
+-- table_name: the elements' table; key: as ops carry it.
+CREATE TABLE cfost_hidden_elements (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, key BLOB NOT NULL, state BLOB NOT NULL,
+  PRIMARY KEY (table_name, row, key)
+) STRICT, WITHOUT ROWID;
 -- Which changes have ops on a row, and the id of the change before each of them.
 CREATE TABLE cfost_history (
   table_name TEXT NOT NULL, row BLOB NOT NULL, position INTEGER NOT NULL,

@@ -12,6 +12,9 @@ mod account;
 mod apply;
 mod causality;
 mod changes;
+mod child;
+mod edits;
+mod elements;
 mod entries;
 mod error;
 mod exchange;
@@ -19,6 +22,7 @@ mod explain;
 mod explanation;
 mod fork;
 mod functions;
+mod hidden;
 mod history;
 mod incarnation;
 mod layout;
@@ -43,10 +47,11 @@ pub use history::HistoryError;
 pub use rebuild::{Difference, Verification};
 pub use undo::{UndoOutcome, Undone, UndoneRow};
 
+pub(crate) use elements::read_elements;
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
-pub(crate) use write::WriteTx;
+pub(crate) use write::{Stored, WriteTx};
 
 use registry::Registry;
 

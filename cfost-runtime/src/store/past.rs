@@ -3,9 +3,9 @@
 use rusqlite::Connection;
 
 use super::apply::Applier;
+use super::hidden::Hidden;
 use super::history::HistoryError;
 use super::rebuild::{self, ANY_TIME};
-use super::rows::Hidden;
 use super::{Store, functions, search};
 use crate::clock::Timestamp;
 use crate::error::Result;

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::apply::{Applier, Context};
 use super::changes;
-use super::rows::{Hidden, borrowed};
+use super::elements;
+use super::hidden::Hidden;
+use super::rows::borrowed;
 use super::state::State;
 use super::table::{Table, quoted};
 use super::write::WriteTx;
@@ -17,7 +19,7 @@ use super::{history, layout};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
-use crate::schema::Value;
+use crate::schema::{Element, RowValues, Value};
 
 /// What [`Db::verify`](crate::db::Db::verify) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, cho
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
         conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
         history::forget(conn, table.schema.table)?;
+        elements::clear(conn, table)?;
     }
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
@@ -122,7 +125,13 @@ pub(super) fn apply_all(
 }
 
 /// The visible rows of all tables, as they would be inserted: one list per table.
-pub(super) type Carried = Vec<Vec<(Uuid, Vec<Value>)>>;
+pub(super) type Carried = Vec<Vec<(Uuid, CarriedRow)>>;
+
+/// A row's values and elements.
+pub(super) struct CarriedRow {
+    columns: Vec<Value>,
+    collections: Vec<Vec<Element<'static>>>,
+}
 
 /// Takes all visible rows out of their tables.
 pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
@@ -133,10 +142,13 @@ pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
         let mut rows = select.query([])?;
         let mut list = Vec::new();
         while let Some(row) = rows.next()? {
+            let id = Uuid::from_bytes(row.get(columns)?);
             let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?)?.into_owned()));
-            list.push((Uuid::from_bytes(row.get(columns)?), values.collect::<Result<_>>()?));
+            let columns = values.collect::<Result<_>>()?;
+            list.push((id, CarriedRow { columns, collections: elements::read_elements(conn, table, &id)? }));
         }
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
+        elements::clear(conn, table)?;
         carried.push(list);
     }
     Ok(carried)
@@ -152,9 +164,9 @@ pub(super) fn write_carried(
 ) -> Result<()> {
     let mut tx = WriteTx::new(conn, tables, state, host);
     for (table, rows) in carried.into_iter().enumerate() {
-        for (id, values) in rows {
-            let values: Vec<_> = values.iter().map(Value::as_ref).collect();
-            tx.insert_as(table, id, &values)?;
+        for (id, CarriedRow { columns, collections }) in rows {
+            let columns: Vec<_> = columns.iter().map(Value::as_ref).collect();
+            tx.insert_as(table, id, &RowValues { columns, collections })?;
         }
     }
     if let Some(finished) = tx.finish(&mut Sealer::new())? {
@@ -218,6 +230,14 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
         let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
         compare(conn, &scratch, &sql, name, &mut found)?;
         compare(conn, &scratch, &history::dump_sql(table.schema), name, &mut found)?;
+        for child in &table.children {
+            let name = &child.name;
+            let sql = format!("SELECT * FROM {} ORDER BY 1, 2", quoted(name));
+            compare(conn, &scratch, &sql, name, &mut found)?;
+            let hidden = "SELECT row, key, state FROM cfost_hidden_elements WHERE table_name";
+            let sql = format!("{hidden} = '{name}' ORDER BY 1, 2");
+            compare(conn, &scratch, &sql, name, &mut found)?;
+        }
     }
     Ok(found)
 }

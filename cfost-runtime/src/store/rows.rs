@@ -11,10 +11,11 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef as SqlValue};
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::elements::ElementStatements;
+use super::hidden::{Hidden, decode_hidden, encode_hidden};
 use super::table::Table;
 use super::{Registry, StoreError};
 use crate::crdt::{Counter, Life, Row, RowClock, RowOp, Stamp};
-use crate::oplog::{OpValue, read_value, write_value};
 use crate::schema::{SqlType, Value, ValueRef};
 
 impl Counter for Value {
@@ -70,19 +71,22 @@ pub(super) enum Place {
 
 /// Writes rows within one SQL transaction, with its statements at hand.
 pub(super) struct Rows<'c> {
-    conn: &'c Connection,
-    tables: &'c [Table],
-    statements: Vec<Statements<'c>>,
-    clock: Vec<u8>,
+    pub(super) conn: &'c Connection,
+    pub(super) tables: &'c [Table],
+    pub(super) statements: Vec<Statements<'c>>,
+    /// A clock's bytes, kept for the memory.
+    pub(super) clock: Vec<u8>,
 }
 
 /// A table's statements, each prepared when it is first needed: a small transaction needs one.
 #[derive(Default)]
-struct Statements<'c> {
+pub(super) struct Statements<'c> {
     insert: Option<CachedStatement<'c>>,
     select: Option<CachedStatement<'c>>,
     delete: Option<CachedStatement<'c>>,
     updates: HashMap<Vec<usize>, CachedStatement<'c>>,
+    /// Those of the elements' tables, from the first use of one on.
+    pub(super) elements: Vec<ElementStatements<'c>>,
 }
 
 const SELECT_HIDDEN: &str = "SELECT state FROM cfost_hidden WHERE table_name = ?1 AND id = ?2";
@@ -153,7 +157,8 @@ impl<'c> Rows<'c> {
         Ok((Place::Nowhere, Row::new(sql.defaults.clone())))
     }
 
-    /// Merges an op into a row, wherever its cells are, and puts the row where it belongs.
+    /// Merges an op into a row, wherever its cells are, and puts the row where it belongs. Returns whether
+    /// the row is shown.
     pub(super) fn merge(
         &mut self,
         table: usize,
@@ -161,12 +166,12 @@ impl<'c> Rows<'c> {
         op: RowOp<Value>,
         registry: &Registry,
         hidden: &mut Hidden,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (place, row) = self.load(table, id, hidden)?;
         self.merge_into(table, id, (place, row), op, registry, hidden)
     }
 
-    /// Merges an op into a row that has been loaded.
+    /// Merges an op into a row that has been loaded; returns whether the row is shown.
     pub(super) fn merge_into(
         &mut self,
         table: usize,
@@ -175,28 +180,40 @@ impl<'c> Rows<'c> {
         op: RowOp<Value>,
         registry: &Registry,
         hidden: &mut Hidden,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let merged = row.merge(op, registry);
         if !merged.life && merged.columns.is_empty() {
-            return Ok(());
+            return Ok(place == Place::Visible);
         }
         let visible = row.life == Life::Alive && self.tables[table].is_complete(&row);
         match (place, visible) {
-            (Place::Visible, true) => return self.update(table, id, &row, &merged.columns),
-            (Place::Visible, false) => self.remove(table, id)?,
-            (Place::Hidden, true) => {
-                self.conn.prepare_cached(DELETE_HIDDEN)?.execute((self.tables[table].schema.table, id.as_bytes()))?;
+            (Place::Visible, true) => self.update(table, id, &row, &merged.columns)?,
+            (_, true) => {
+                if place == Place::Hidden {
+                    self.conn
+                        .prepare_cached(DELETE_HIDDEN)?
+                        .execute((self.tables[table].schema.table, id.as_bytes()))?;
+                }
+                self.insert(table, id, &row)?;
+                self.follow(table, id, true, hidden)?;
             }
-            (Place::Hidden, false) | (Place::Nowhere, _) => {}
+            (_, false) => {
+                hidden.set(table);
+                let state = encode_hidden(&row)?;
+                let name = self.tables[table].schema.table;
+                self.conn.prepare_cached(INSERT_HIDDEN)?.execute((name, id.as_bytes(), state))?;
+                if place == Place::Visible {
+                    self.remove(table, id)?;
+                    self.follow(table, id, false, hidden)?;
+                }
+            }
         }
-        if visible {
-            return self.insert(table, id, &row);
-        }
-        hidden.set(table);
-        let state = encode_hidden(&row)?;
-        let name = self.tables[table].schema.table;
-        self.conn.prepare_cached(INSERT_HIDDEN)?.execute((name, id.as_bytes(), state))?;
-        Ok(())
+        Ok(visible)
+    }
+
+    /// A row is shown from now on, or not any more: what belongs to it follows.
+    fn follow(&mut self, table: usize, id: &Uuid, shown: bool, hidden: &mut Hidden) -> Result<(), StoreError> {
+        if shown { self.show_elements(table, id, hidden) } else { self.hide_elements(table, id, hidden) }
     }
 
     fn insert(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<(), StoreError> {
@@ -238,7 +255,7 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
-    fn encode_clock(&mut self, clock: &RowClock) -> Vec<u8> {
+    pub(super) fn encode_clock(&mut self, clock: &RowClock) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.clock);
         bytes.clear();
         clock.encode(&mut bytes);
@@ -252,7 +269,7 @@ impl<'c> Rows<'c> {
     }
 }
 
-fn prepared<'s, 'c>(
+pub(super) fn prepared<'s, 'c>(
     statement: &'s mut Option<CachedStatement<'c>>,
     conn: &'c Connection,
     sql: &str,
@@ -261,82 +278,4 @@ fn prepared<'s, 'c>(
         Some(statement) => Ok(statement),
         none => Ok(none.insert(conn.prepare_cached(sql)?)),
     }
-}
-
-/// Which tables have hidden rows: while one has none, its creates need no look-up.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hidden(Vec<bool>);
-
-impl Hidden {
-    pub(super) fn read(conn: &Connection, tables: &[Table]) -> Result<Self, StoreError> {
-        let mut exists = conn.prepare_cached("SELECT 1 FROM cfost_hidden WHERE table_name = ?1 LIMIT 1")?;
-        let any = tables.iter().map(|table| exists.exists([table.schema.table]));
-        Ok(Self(any.collect::<rusqlite::Result<_>>()?))
-    }
-
-    fn any(&self, table: usize) -> bool {
-        self.0[table]
-    }
-
-    fn set(&mut self, table: usize) {
-        self.0[table] = true;
-    }
-}
-
-/// A hidden row: 1 if it is dead, 2 if it is gone (else it waits for columns), then the clock and each value as ops
-/// carry it, with their lengths before them, 4 bytes each, little endian.
-fn encode_hidden(row: &Row<Value>) -> Result<Vec<u8>, StoreError> {
-    let life = match row.life {
-        Life::Alive => 0,
-        Life::Dead => 1,
-        Life::Gone => 2,
-    };
-    let mut state = vec![life];
-    let mut part = Vec::new();
-    row.clock.encode(&mut part);
-    push_part(&mut state, &part);
-    for value in &row.values {
-        part.clear();
-        let written = write_value(&mut part, &OpValue::Plain(value.as_ref()));
-        written.map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
-        push_part(&mut state, &part);
-    }
-    Ok(state)
-}
-
-fn push_part(state: &mut Vec<u8>, part: &[u8]) {
-    // A row is far below 4 GiB: SQLite's limit for a value is 2 GiB.
-    state.extend_from_slice(&(part.len() as u32).to_le_bytes());
-    state.extend_from_slice(part);
-}
-
-fn decode_hidden(state: &[u8], defaults: &[Value]) -> Result<Row<Value>, StoreError> {
-    parse_hidden(state, defaults).ok_or_else(|| StoreError::Corrupt { what: "a hidden row is damaged".into() })
-}
-
-fn parse_hidden(state: &[u8], defaults: &[Value]) -> Option<Row<Value>> {
-    let (&life, mut rest) = state.split_first()?;
-    let clock = RowClock::decode(next_part(&mut rest)?, defaults.len()).ok()?;
-    let mut values = Vec::with_capacity(defaults.len());
-    while !rest.is_empty() {
-        match read_value(next_part(&mut rest)?).ok()? {
-            OpValue::Plain(value) => values.push(value.into_owned()),
-            OpValue::Composite(_) => return None,
-        }
-    }
-    values.extend(defaults.iter().skip(values.len()).cloned());
-    let life = match life {
-        0 => Life::Alive,
-        1 => Life::Dead,
-        2 => Life::Gone,
-        _ => return None,
-    };
-    Some(Row { clock, values, life })
-}
-
-fn next_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, after) = rest.split_first_chunk()?;
-    let (part, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    *rest = after;
-    Some(part)
 }

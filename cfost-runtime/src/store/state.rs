@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 
 use super::changes::{self, StoredChange};
+use super::hidden::Hidden;
 use super::layout::{meta, position, pragma, seq_of};
 use super::registry::LogRow;
-use super::rows::Hidden;
 use super::secrets::Secrets;
 use super::table::Table;
 use super::write::Finished;

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
+use super::child::{self, ChildTable};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
-use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Value, ValueRef};
+use crate::schema::{
+    ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, Model, ModelSchema, Value, ValueRef,
+};
 
 /// The column with a row's clock.
 pub(crate) const CLOCK_COLUMN: &str = "_cfost";
@@ -36,6 +39,8 @@ pub(crate) struct Table {
     pub(crate) required: Vec<bool>,
     /// Whether the column keeps the value that was written first.
     pub(super) kept: Vec<bool>,
+    /// The tables of the elements, in the order of the schema's collections.
+    pub(crate) children: Vec<ChildTable>,
 }
 
 impl Table {
@@ -55,7 +60,11 @@ impl Table {
             delete: format!("DELETE FROM {name} WHERE {id} = ?1"),
             select_all: format!("SELECT {list}{id} FROM {name} ORDER BY {id}"),
             count: format!("SELECT count(*) FROM {name}"),
-            names_bytes: schema.columns.iter().map(|column| column.name.len() + 4).sum(),
+            names_bytes: (schema.columns.iter().map(|column| column.name))
+                .chain(schema.collections.iter().map(|collection| collection.name))
+                .map(|name| name.len() + 4)
+                .sum(),
+            children: schema.collections.iter().map(|of| ChildTable::new(schema, of)).collect(),
             defaults: schema.columns.iter().map(default_value).collect(),
             required: schema.columns.iter().map(is_required).collect(),
             kept: schema.columns.iter().map(|column| schema.keeps(column)).collect(),
@@ -109,9 +118,10 @@ impl Table {
         sql += &format!(",\n  {CLOCK_COLUMN} BLOB NOT NULL\n) STRICT, WITHOUT ROWID;\n");
         for index in schema.indexes {
             let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
-            let name = format!("{}_by_{}", schema.table, index.columns.join("_"));
+            let name = index_name(schema, index);
             sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&name), quoted(schema.table), columns.join(", "));
         }
+        self.children.iter().for_each(|child| sql += &child.create());
         sql
     }
 
@@ -158,7 +168,8 @@ pub(super) fn passed_over(conn: &Connection, table: &str) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The tables of an app, with the rule that no two models share one.
+/// The tables of an app, with the rule that no two models share one, nor one has a name that another needs
+/// for its elements or its indexes.
 pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
     let mut owners = BTreeMap::new();
     for model in models {
@@ -167,7 +178,23 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
             return Err(StoreError::SharedTable { table: schema.table, first, second: schema.model });
         }
     }
-    Ok(models.iter().map(|model| Table::new(model.schema)).collect())
+    let tables: Vec<Table> = models.iter().map(|model| Table::new(model.schema)).collect();
+    for table in &tables {
+        let schema = table.schema;
+        let indexes = schema.indexes.iter().map(|index| index_name(schema, index));
+        for name in indexes.chain(table.children.iter().flat_map(ChildTable::names)) {
+            let lowercase = name.to_lowercase();
+            let taken = if lowercase.starts_with("cfost_") { Some("CFOST") } else { None };
+            if let Some(first) = taken.or_else(|| owners.insert(lowercase, schema.model)) {
+                return Err(StoreError::NameTaken { name, first, second: schema.model });
+            }
+        }
+    }
+    Ok(tables)
+}
+
+fn index_name(schema: &ModelSchema, index: &IndexSchema) -> String {
+    format!("{}_by_{}", schema.table, index.columns.join("_"))
 }
 
 /// A name as an SQL identifier.
@@ -212,6 +239,9 @@ fn shape(schema: &ModelSchema) -> String {
     }
     if schema.delete == DeletePolicy::Wins {
         shape += "delete wins\n";
+    }
+    for collection in schema.collections {
+        shape += &format!("elements {}\n", child::shape(collection));
     }
     for index in schema.indexes {
         shape += &format!("index {}\n", index.columns.join(" "));

@@ -13,12 +13,14 @@ use uuid::Uuid;
 
 use super::apply::{Applier, Context};
 use super::changes;
+use super::elements::read_elements;
 use super::entries::read_change;
+use super::hidden::Hidden;
 use super::history::{HistoryError, RowKey, visit_changes};
 use super::layout::{log_of, meta, position, seq_of, set_meta};
 use super::rebuild::{self, ANY_TIME};
 use super::registry::LogRow;
-use super::rows::{Hidden, Rows};
+use super::rows::Rows;
 use super::state::State;
 use super::table::Table;
 use super::write::WriteTx;
@@ -27,7 +29,7 @@ use crate::clock::Timestamp;
 use crate::crdt::{Life, Row};
 use crate::error::Result;
 use crate::oplog::{OpKind, Opener, PackedChange};
-use crate::schema::{MergeRule, Value, ValueRef};
+use crate::schema::{Element, MergeRule, RowValues, Value, ValueRef};
 
 /// What an undo did; made by [`Db::undo`](crate::db::Db::undo).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +115,8 @@ fn undo(tx: &mut WriteTx<'_>, tables: &[Table]) -> Result<Undone> {
     let mut undone = Vec::with_capacity(touched.len());
     for ((table, id), touch) in touched {
         let (_, row) = earlier.load(table, &id, &hidden)?;
-        undone.push(undo_row(tx, &tables[table], (table, id), &touch, &row)?);
+        let earlier = Earlier { row, collections: read_elements(&without, &tables[table], &id)? };
+        undone.push(undo_row(tx, &tables[table], (table, id), &touch, &earlier)?);
     }
     Ok(Undone { timestamp, rows: undone })
 }
@@ -201,14 +204,20 @@ fn rows_without(
     Ok((scratch, hidden))
 }
 
+/// A row as it was without the transaction; its elements are those that it shows.
+struct Earlier {
+    row: Row<Value>,
+    collections: Vec<Vec<Element<'static>>>,
+}
+
 fn undo_row(
     tx: &mut WriteTx<'_>,
     table: &Table,
     (number, id): RowKey,
     touch: &Touch,
-    earlier: &Row<Value>,
+    without: &Earlier,
 ) -> Result<UndoneRow> {
-    let schema = table.schema;
+    let (schema, earlier) = (table.schema, &without.row);
     let (_, now) = tx.load_anywhere(number, &id)?;
     // A row that another device has edited since it was inserted stays, also if nothing is missing without
     // the insert.
@@ -235,10 +244,16 @@ fn undo_row(
     }
     let mut columns = Vec::new();
     if let Some(current) = tx.load(number, &id)? {
-        let before = current.values.clone();
-        let after = earlier_values(table, &before, earlier);
-        columns = names(&|n| before[n].as_ref() != after[n]);
-        tx.update(number, &id, current, &before, &after)?;
+        let before = (current.row.values.clone(), current.collections);
+        // What is deleted takes its elements with it.
+        let collections = if outcome == UndoOutcome::Deleted { &before.1 } else { &without.collections };
+        let borrowed = collections.iter().map(|elements| elements.iter().map(Element::borrowed).collect());
+        let columns_after = earlier_values(table, &before.0, earlier);
+        let after = RowValues { columns: columns_after, collections: borrowed.collect() };
+        columns = names(&|n| before.0[n].as_ref() != after.columns[n]);
+        let elements = schema.collections.iter().zip(before.1.iter().zip(collections));
+        columns.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));
+        tx.update(number, &id, current.row, &before, &after)?;
     }
     if outcome == UndoOutcome::Deleted {
         tx.delete(number, &id)?;

@@ -3,6 +3,8 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::edits::{self, CollectionEdits, Mint, Part, Scope};
+use super::elements::{Edited, read_elements};
 use super::history::Index;
 use super::layout::SEQ_MAX;
 use super::rows::{Place, Rows};
@@ -13,9 +15,11 @@ use crate::clock::Timestamp;
 use crate::crdt::{Effect, Life, Row, RowOp, Stamp, Writer};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX};
-use crate::oplog::{Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, RuleTag, Sealer, SegmentWriter, Shape};
-use crate::schema::{ColumnSchema, MergeRule, Value, ValueRef, derived_id};
+use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX, ELEMENTS_MAX};
+use crate::oplog::{
+    Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape,
+};
+use crate::schema::{ColumnSchema, Element, MergeRule, ModelSchema, RowValues, Value, ValueRef, derived_id};
 
 /// The most bytes of ops that a transaction keeps until it commits.
 const TRANSACTION_BYTES_MAX: usize = 256 << 20;
@@ -27,6 +31,10 @@ const CHUNK_BYTES_MAX: usize = CHANGE_BYTES_MAX - (32 << 10);
 /// An upper bound for what an op takes beside its values, and each value beside its content.
 const OP_BYTES: usize = 24;
 const VALUE_BYTES: usize = 11;
+
+/// The bytes of elements that one op carries, unless one element alone takes more: a collection that is
+/// larger is written in several ops.
+const OP_ELEMENTS_BYTES: usize = 64 << 10;
 
 /// A writing transaction.
 pub(crate) struct WriteTx<'c> {
@@ -55,6 +63,12 @@ struct Segment {
     writer: SegmentWriter,
     /// Looking this one up again for each row would cost as much as writing it.
     create: Option<Shape>,
+}
+
+/// A visible row as it is stored.
+pub(crate) struct Stored {
+    pub(crate) row: Row<Value>,
+    pub(crate) collections: Vec<Vec<Element<'static>>>,
 }
 
 /// What a transaction has come to, once it is committed.
@@ -106,41 +120,44 @@ impl<'c> WriteTx<'c> {
     }
 
     /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
-    pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<Uuid> {
-        let at = self.next_at(table, values)?;
-        let id = self.row_id(table, id, values, at)?;
-        self.insert_at(table, id, values, at)?;
+    pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
+        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
+        let inline = inline(&planned);
+        let at = self.next_at(table, &values.columns, &inline)?;
+        let id = self.row_id(table, id, &values.columns, at)?;
+        self.insert_at(table, id, values, at, (&planned, &inline))?;
         Ok(id)
     }
 
     /// Writes a new row with this id, whatever its values would give it.
-    pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<()> {
-        let at = self.next_at(table, values)?;
-        self.insert_at(table, id, values, at)
+    pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
+        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
+        let inline = inline(&planned);
+        let at = self.next_at(table, &values.columns, &inline)?;
+        self.insert_at(table, id, values, at, (&planned, &inline))
     }
 
-    fn insert_at(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>], at: Timestamp) -> Result<()> {
+    /// Writes a new row. Of its elements, which are planned, `inline` are part of its op.
+    fn insert_at<'p>(
+        &mut self,
+        table: usize,
+        id: Uuid,
+        values: &RowValues<'_>,
+        at: Timestamp,
+        (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
+    ) -> Result<()> {
+        let RowValues { columns: values, collections } = values;
         let stamp = self.stamp(at);
         self.broken = true;
-        let revived = if self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
-            None
-        } else {
-            Some(self.revive(table, &id, values, stamp)?)
-        };
-        let values = revived.as_deref().unwrap_or(values);
-        let schema = self.tables[table].schema;
-        let segment = self.segment(table);
-        let shape = match segment.create {
-            Some(shape) => shape,
-            None => {
-                let columns: Vec<_> = schema.columns.iter().map(tagged).collect();
-                *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
-            }
-        };
-        segment.writer.push(shape, &id, values.iter().cloned())?;
-        self.chunk.ops += 1;
+        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
+            return self.insert_again(table, id, values, collections, stamp);
+        }
+        for part in inline {
+            self.merge_part(table, &id, part, true, stamp)?;
+        }
+        self.push_create(table, &id, values, inline)?;
         self.broken = false;
-        Ok(())
+        if inline.is_empty() { self.write_parts(table, &id, planned) } else { Ok(()) }
     }
 
     /// The id of a new row: made from its values if the model says so, else the given one, else a UUIDv7.
@@ -154,18 +171,19 @@ impl<'c> WriteTx<'c> {
         }
     }
 
-    /// Inserts over a row that has been deleted. Its counters go on from where they were: returns the
-    /// values with the deltas that lead to what was inserted.
-    fn revive<'v>(
+    /// Inserts over a row that has been deleted. Its counters go on from where they were: the op has the
+    /// deltas that lead to what was inserted. Its elements are back with it, and become those inserted.
+    fn insert_again(
         &mut self,
         table: usize,
-        id: &Uuid,
-        values: &[ValueRef<'v>],
+        id: Uuid,
+        values: &[ValueRef<'_>],
+        collections: &[Vec<Element<'_>>],
         stamp: Stamp,
-    ) -> Result<Vec<ValueRef<'v>>> {
+    ) -> Result<()> {
         let schema = self.tables[table].schema;
-        let (place, row) = self.rows.load(table, id, &self.state.hidden)?;
-        if let Some(refusal) = self.refusal(table, id, place, &row, values) {
+        let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
+        if let Some(refusal) = self.refusal(table, &id, place, &row, values) {
             // Nothing is written yet.
             self.broken = false;
             return Err(refusal);
@@ -174,8 +192,12 @@ impl<'c> WriteTx<'c> {
         let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
         let effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
         let op = RowOp { stamp, life: Life::Alive, effects };
-        self.rows.merge_into(table, id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
-        Ok(values)
+        self.rows.merge_into(table, &id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
+        self.push_create(table, &id, &values, &[])?;
+        self.broken = false;
+        let before = read_elements(self.conn, &self.tables[table], &id)?;
+        let planned = self.plan(table, &before, collections, Scope::Whole)?;
+        self.write_parts(table, &id, &planned)
     }
 
     /// Why a row can't be inserted over what its id has now, if it can't.
@@ -211,51 +233,139 @@ impl<'c> WriteTx<'c> {
         values.filter_map(|(column, value)| Some((column, table.effect(kind, column, value)?))).collect()
     }
 
-    /// The row if it is visible.
-    pub(crate) fn load(&mut self, table: usize, id: &Uuid) -> Result<Option<Row<Value>>> {
-        Ok(self.rows.visible(table, id)?)
+    fn push_create(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let segment = self.segment(table);
+        if parts.is_empty() {
+            let shape = match segment.create {
+                Some(shape) => shape,
+                None => {
+                    let columns: Vec<_> = schema.columns.iter().map(tagged).collect();
+                    *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
+                }
+            };
+            segment.writer.push(shape, id, values.iter().cloned())?;
+        } else {
+            let columns: Vec<_> = schema.columns.iter().map(tagged).chain(parts.iter().map(of_part(schema))).collect();
+            let shape = segment.writer.shape(OpKind::Create, &columns)?;
+            let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
+            let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
+            segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
+        }
+        self.chunk.ops += 1;
+        Ok(())
     }
 
-    /// Writes the columns in which `after` differs from `before`; nothing if none does.
+    /// The row with its elements, if it is visible.
+    pub(crate) fn load(&mut self, table: usize, id: &Uuid) -> Result<Option<Stored>> {
+        let Some(row) = self.rows.visible(table, id)? else { return Ok(None) };
+        Ok(Some(Stored { row, collections: read_elements(self.conn, &self.tables[table], id)? }))
+    }
+
+    /// Writes the columns and the elements in which `after` differs from `before`; nothing if none does.
     pub(crate) fn update(
         &mut self,
         table: usize,
         id: &Uuid,
         row: Row<Value>,
-        before: &[Value],
-        after: &[ValueRef<'_>],
+        before: &(Vec<Value>, Vec<Vec<Element<'_>>>),
+        after: &RowValues<'_>,
     ) -> Result<()> {
         let schema = self.tables[table].schema;
-        let changed: Vec<usize> = (0..after.len()).filter(|&column| before[column].as_ref() != after[column]).collect();
-        if changed.is_empty() {
+        let (before, elements) = before;
+        let changed = (0..before.len()).filter(|&column| before[column].as_ref() != after.columns[column]);
+        let changed: Vec<usize> = changed.collect();
+        let planned = self.plan(table, elements, &after.collections, Scope::Difference)?;
+        if changed.is_empty() && planned.is_empty() {
             return Ok(());
         }
         if let Some(&kept) = changed.iter().find(|&&column| self.tables[table].kept[column]) {
             let (model, field) = (schema.model, schema.columns[kept].field);
             return Err(Error::Immutable { model, field, id: *id });
         }
-        let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after[column]);
+        let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after.columns[column]);
         let values: Vec<_> = changed.iter().map(column).collect();
-        let at = self.next_at(table, &values)?;
-        let effects = self.effects(table, OpKind::Update, changed.iter().copied().zip(values.iter().cloned()));
-        let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects };
-        let loaded = (Place::Visible, row);
-        self.broken = true;
-        self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
+        let inline = inline(&planned);
+        if !inline.is_empty() || planned.is_empty() {
+            return self.write_update(table, id, Some(row), (&changed, &values), &inline);
+        }
+        if !changed.is_empty() {
+            self.write_update(table, id, Some(row), (&changed, &values), &[])?;
+        }
+        self.write_parts(table, id, &planned)
+    }
 
-        let columns: Vec<_> = changed.iter().map(|&column| tagged(&schema.columns[column])).collect();
+    /// Writes elements as one op after the other, each as large as ops should be.
+    fn write_parts(&mut self, table: usize, id: &Uuid, planned: &[CollectionEdits<'_>]) -> Result<()> {
+        for part in planned.iter().flat_map(|edits| edits.parts(OP_ELEMENTS_BYTES)) {
+            self.write_update(table, id, None, (&[], &[]), &[part])?;
+        }
+        Ok(())
+    }
+
+    /// Writes an update of a visible row, which has been loaded if it is given.
+    fn write_update(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        row: Option<Row<Value>>,
+        (changed, values): (&[usize], &[ValueRef<'_>]),
+        parts: &[Part<'_, '_>],
+    ) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let at = self.next_at(table, values, parts)?;
+        let effects = self.effects(table, OpKind::Update, changed.iter().copied().zip(values.iter().cloned()));
+        let stamp = self.stamp(at);
+        let op = RowOp { stamp, life: Life::Alive, effects };
+        self.broken = true;
+        let loaded = match row {
+            Some(row) => (Place::Visible, row),
+            None => self.rows.load(table, id, &self.state.hidden)?,
+        };
+        let shown = self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
+        for part in parts {
+            self.merge_part(table, id, part, shown, stamp)?;
+        }
+        let columns = changed.iter().map(|&column| tagged(&schema.columns[column]));
+        let columns: Vec<_> = columns.chain(parts.iter().map(of_part(schema))).collect();
+        let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
+        let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Update, &columns)?;
-        segment.writer.push(shape, id, values)?;
+        segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
         self.chunk.ops += 1;
         self.broken = false;
+        Ok(())
+    }
+
+    /// What has to be written so that a row's elements become `after`.
+    fn plan<'v>(
+        &mut self,
+        table: usize,
+        before: &'v [Vec<Element<'_>>],
+        after: &'v [Vec<Element<'_>>],
+        scope: Scope,
+    ) -> Result<Vec<CollectionEdits<'v>>> {
+        if before.iter().chain(after).all(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        let mut names = Mint::new(self.chunk.end(), self.host);
+        edits::plan(&self.tables[table], before, after, scope, &mut names)
+    }
+
+    fn merge_part(&mut self, table: usize, row: &Uuid, part: &Part<'_, '_>, shown: bool, stamp: Stamp) -> Result<()> {
+        let edited = Edited { table, collection: part.of.collection, row, shown, stamp };
+        for (edit, key) in part.of.encoded.elements(part.range.clone()) {
+            let edit = &part.of.edits[edit];
+            self.rows.merge_element(edited, edit, key, &self.state.registry, &mut self.state.hidden)?;
+        }
         Ok(())
     }
 
     /// Deletes a row; says whether it was there.
     pub(crate) fn delete(&mut self, table: usize, id: &Uuid) -> Result<bool> {
         let Some(row) = self.rows.visible(table, id)? else { return Ok(false) };
-        let at = self.next_at(table, &[])?;
+        let at = self.next_at(table, &[], &[])?;
         let op = RowOp { stamp: self.stamp(at), life: self.tables[table].death(), effects: Vec::new() };
         let loaded = (Place::Visible, row);
         self.broken = true;
@@ -280,7 +390,7 @@ impl<'c> WriteTx<'c> {
 
     /// Brings a deleted row back with all the cells that it has.
     pub(super) fn touch(&mut self, table: usize, id: &Uuid) -> Result<()> {
-        let at = self.next_at(table, &[])?;
+        let at = self.next_at(table, &[], &[])?;
         let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects: Vec::new() };
         self.broken = true;
         self.rows.merge(table, id, op, &self.state.registry, &mut self.state.hidden)?;
@@ -369,11 +479,11 @@ impl<'c> WriteTx<'c> {
         Ok(Some(Finished { chain, newest }))
     }
 
-    /// The timestamp of the next op of a table, which takes these values.
-    fn next_at(&mut self, table: usize, values: &[ValueRef<'_>]) -> Result<Timestamp> {
+    /// The timestamp of the next op of a table, which takes these values and elements.
+    fn next_at(&mut self, table: usize, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<Timestamp> {
         self.check_intact()?;
-        let content: usize = values.iter().map(content_bytes).sum();
-        let bytes = OP_BYTES + values.len() * VALUE_BYTES + content;
+        let content = values.iter().map(content_bytes).chain(parts.iter().map(Part::bytes)).sum::<usize>();
+        let bytes = OP_BYTES + (values.len() + parts.len()) * VALUE_BYTES + content;
         if bytes > CHUNK_BYTES_MAX / 2 {
             let table = self.tables[table].schema.table;
             return Err(StoreError::RowTooLarge { table, bytes, bytes_max: CHUNK_BYTES_MAX / 2 }.into());
@@ -446,6 +556,21 @@ fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
         state.uncited = deps.len() == CITED_MAX;
     }
     Ok(())
+}
+
+/// All edits, if one op can carry them; else none.
+fn inline<'p, 'v>(planned: &'p [CollectionEdits<'v>]) -> Vec<Part<'p, 'v>> {
+    let parts: Vec<_> = planned.iter().map(CollectionEdits::whole).collect();
+    let fit = parts.iter().map(Part::bytes).sum::<usize>() <= OP_ELEMENTS_BYTES
+        && parts.iter().all(|part| part.range.len() <= ELEMENTS_MAX);
+    if fit { parts } else { Vec::new() }
+}
+
+fn of_part<'s>(schema: &'static ModelSchema) -> impl Fn(&Part<'_, '_>) -> (RuleTag, &'s str) {
+    |part| {
+        let collection = &schema.collections[part.of.collection];
+        (rule_tag(collection.rule), collection.name)
+    }
 }
 
 fn tagged(column: &'static ColumnSchema) -> (RuleTag, &'static str) {

@@ -14,6 +14,7 @@ mod write;
 
 pub use read::{Op, SegmentReader, ShapeColumn};
 pub use value::{OpValue, read_value, write_value};
+pub(super) use value::{next_value, put_value};
 pub use write::{Mark, SegmentWriter, Shape};
 
 use super::OplogError;
@@ -93,7 +94,7 @@ impl RuleTag {
 
     /// Whether this build knows how columns with this rule merge.
     pub const fn is_known(self) -> bool {
-        matches!(self, Self::LWW | Self::COUNTER)
+        matches!(self, Self::LWW | Self::COUNTER | Self::SET | Self::MAP | Self::LIST)
     }
 
     /// What is wrong with `value` in a column of this rule, if anything.
@@ -102,6 +103,7 @@ impl RuleTag {
             (Self::COUNTER, OpValue::Plain(super::ValueRef::Integer(_))) => None,
             (Self::COUNTER, _) => Some("anything but an integer in a counter"),
             (Self::LWW, OpValue::Composite(_)) => Some("a composite in a last-writer-wins column"),
+            (Self::SET | Self::MAP | Self::LIST, OpValue::Plain(_)) => Some("anything but elements in a collection"),
             _ => None,
         }
     }

@@ -20,8 +20,8 @@ mod tag {
 pub enum OpValue<'a> {
     /// A value that a column can hold.
     Plain(ValueRef<'a>),
-    /// What an op of a merge rule beyond this build's says, for instance the elements that a set gains:
-    /// kept as it is until the app is upgraded.
+    /// What an op says that isn't one value: the elements that a set gains, say, or what a merge rule
+    /// beyond this build's needs, which is kept as it is until the app is upgraded.
     Composite(&'a [u8]),
 }
 
@@ -47,7 +47,7 @@ pub fn write_value(out: &mut Vec<u8>, value: &OpValue<'_>) -> Result<(), OplogEr
 
 /// Appends `value`, or says what is wrong with it.
 #[inline]
-pub(super) fn put_value(out: &mut Vec<u8>, value: &OpValue<'_>) -> Result<(), &'static str> {
+pub(in crate::oplog) fn put_value(out: &mut Vec<u8>, value: &OpValue<'_>) -> Result<(), &'static str> {
     match value {
         OpValue::Plain(ValueRef::Null) => out.push(tag::NULL),
         OpValue::Plain(ValueRef::Integer(value)) => {
@@ -90,7 +90,7 @@ pub fn read_value(bytes: &[u8]) -> Result<OpValue<'_>, OplogError> {
 
 /// Reads the next value.
 #[inline]
-pub(super) fn next_value<'a>(reader: &mut ByteReader<'a>) -> Result<OpValue<'a>, OplogError> {
+pub(in crate::oplog) fn next_value<'a>(reader: &mut ByteReader<'a>) -> Result<OpValue<'a>, OplogError> {
     Ok(OpValue::Plain(match reader.u8()? {
         tag::NULL => ValueRef::Null,
         tag::INTEGER => ValueRef::Integer(unzigzag(reader.varint()?)),

@@ -146,6 +146,22 @@ impl SegmentWriter {
         row: &Uuid,
         values: impl IntoIterator<Item = ValueRef<'v>>,
     ) -> Result<Timestamp, OplogError> {
+        self.push_values(shape, row, values.into_iter().map(OpValue::Plain))
+    }
+
+    /// Like [`SegmentWriter::push`], for an op whose values aren't all plain.
+    ///
+    /// # Errors
+    /// As [`SegmentWriter::push`].
+    ///
+    /// # Panics
+    /// When `shape` is of another writer.
+    pub fn push_values<'v>(
+        &mut self,
+        shape: Shape,
+        row: &Uuid,
+        values: impl IntoIterator<Item = OpValue<'v>>,
+    ) -> Result<Timestamp, OplogError> {
         let mark = self.mark();
         let pushed = self.try_push(shape, row, values);
         if pushed.is_err() {
@@ -158,7 +174,7 @@ impl SegmentWriter {
         &mut self,
         shape: Shape,
         row: &Uuid,
-        values: impl IntoIterator<Item = ValueRef<'v>>,
+        values: impl IntoIterator<Item = OpValue<'v>>,
     ) -> Result<Timestamp, OplogError> {
         if self.ops >= CHANGE_OPS_MAX {
             return Err(too_large("ops of one change", self.ops as usize + 1, CHANGE_OPS_MAX as usize));
@@ -183,7 +199,6 @@ impl SegmentWriter {
             let Some(rule) = entry.rules.get(count) else {
                 return Err(OplogError::Columns { found: count + 1, columns: entry.rules.len() });
             };
-            let value = OpValue::Plain(value);
             if let Some(reason) = rule.objection(&value) {
                 return Err(OplogError::Value { column: count, reason });
             }

@@ -19,6 +19,26 @@ pub struct Element<'a> {
     pub value: Option<ValueRef<'a>>,
 }
 
+impl Element<'_> {
+    /// The same element, borrowed from this one.
+    pub fn borrowed(&self) -> Element<'_> {
+        Element {
+            key: self.key.borrowed(),
+            position: self.position.as_deref().map(Cow::Borrowed),
+            value: self.value.as_ref().map(ValueRef::borrowed),
+        }
+    }
+
+    /// The element, owned.
+    pub fn into_owned(self) -> Element<'static> {
+        Element {
+            key: self.key.into_owned().into(),
+            position: self.position.map(|position| Cow::Owned(position.into_owned())),
+            value: self.value.map(|value| value.into_owned().into()),
+        }
+    }
+}
+
 /// A field's type that holds elements which merge by the rule `R`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be merged as `{R}`",
