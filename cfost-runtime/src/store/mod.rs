@@ -25,6 +25,7 @@ mod functions;
 mod hidden;
 mod history;
 mod incarnation;
+mod insert;
 mod layout;
 mod marker;
 mod past;

@@ -121,7 +121,7 @@ impl Table {
             let name = index_name(schema, index);
             sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&name), quoted(schema.table), columns.join(", "));
         }
-        self.children.iter().for_each(|child| sql += &child.create());
+        self.children.iter().for_each(|child| sql += child.create());
         sql
     }
 

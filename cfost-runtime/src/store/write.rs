@@ -19,7 +19,7 @@ use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX, ELEMENTS_
 use crate::oplog::{
     Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape,
 };
-use crate::schema::{ColumnSchema, Element, MergeRule, ModelSchema, RowValues, Value, ValueRef, derived_id};
+use crate::schema::{ColumnSchema, Element, MergeRule, ModelSchema, RowValues, Value, ValueRef};
 
 /// The most bytes of ops that a transaction keeps until it commits.
 const TRANSACTION_BYTES_MAX: usize = 256 << 20;
@@ -38,31 +38,31 @@ const OP_ELEMENTS_BYTES: usize = 64 << 10;
 
 /// A writing transaction.
 pub(crate) struct WriteTx<'c> {
-    conn: &'c Connection,
-    tables: &'c [Table],
-    state: &'c mut State,
-    host: &'c Host,
-    rows: Rows<'c>,
+    pub(super) conn: &'c Connection,
+    pub(super) tables: &'c [Table],
+    pub(super) state: &'c mut State,
+    pub(super) host: &'c Host,
+    pub(super) rows: Rows<'c>,
     done: Vec<Chunk>,
-    chunk: Chunk,
+    pub(super) chunk: Chunk,
     done_bytes: usize,
     /// A write failed between its row and its op: the two no longer agree.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 /// The ops that become one change.
-struct Chunk {
+pub(super) struct Chunk {
     base: Timestamp,
     segments: Vec<Segment>,
-    ops: u32,
+    pub(super) ops: u32,
 }
 
 /// The ops of one table in a chunk.
-struct Segment {
+pub(super) struct Segment {
     table: usize,
-    writer: SegmentWriter,
+    pub(super) writer: SegmentWriter,
     /// Looking this one up again for each row would cost as much as writing it.
-    create: Option<Shape>,
+    pub(super) create: Option<Shape>,
 }
 
 /// A visible row as it is stored.
@@ -119,111 +119,7 @@ impl<'c> WriteTx<'c> {
         self.conn
     }
 
-    /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
-    pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
-        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
-        let inline = inline(&planned);
-        let at = self.next_at(table, &values.columns, &inline)?;
-        let id = self.row_id(table, id, &values.columns, at)?;
-        self.insert_at(table, id, values, at, (&planned, &inline))?;
-        Ok(id)
-    }
-
-    /// Writes a new row with this id, whatever its values would give it.
-    pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
-        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
-        let inline = inline(&planned);
-        let at = self.next_at(table, &values.columns, &inline)?;
-        self.insert_at(table, id, values, at, (&planned, &inline))
-    }
-
-    /// Writes a new row. Of its elements, which are planned, `inline` are part of its op.
-    fn insert_at<'p>(
-        &mut self,
-        table: usize,
-        id: Uuid,
-        values: &RowValues<'_>,
-        at: Timestamp,
-        (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
-    ) -> Result<()> {
-        let RowValues { columns: values, collections } = values;
-        let stamp = self.stamp(at);
-        self.broken = true;
-        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
-            return self.insert_again(table, id, values, collections, stamp);
-        }
-        for part in inline {
-            self.merge_part(table, &id, part, true, stamp)?;
-        }
-        self.push_create(table, &id, values, inline)?;
-        self.broken = false;
-        if inline.is_empty() { self.write_parts(table, &id, planned) } else { Ok(()) }
-    }
-
-    /// The id of a new row: made from its values if the model says so, else the given one, else a UUIDv7.
-    fn row_id(&self, table: usize, given: Uuid, values: &[ValueRef<'_>], at: Timestamp) -> Result<Uuid> {
-        let schema = self.tables[table].schema;
-        match derived_id(schema, values)? {
-            Some(derived) if given.is_nil() || given == derived => Ok(derived),
-            Some(derived) => Err(Error::NotDerived { model: schema.model, given, derived }),
-            None if given.is_nil() => Ok(mint(at, self.host.random())),
-            None => Ok(given),
-        }
-    }
-
-    /// Inserts over a row that has been deleted. Its counters go on from where they were: the op has the
-    /// deltas that lead to what was inserted. Its elements are back with it, and become those inserted.
-    fn insert_again(
-        &mut self,
-        table: usize,
-        id: Uuid,
-        values: &[ValueRef<'_>],
-        collections: &[Vec<Element<'_>>],
-        stamp: Stamp,
-    ) -> Result<()> {
-        let schema = self.tables[table].schema;
-        let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
-        if let Some(refusal) = self.refusal(table, &id, place, &row, values) {
-            // Nothing is written yet.
-            self.broken = false;
-            return Err(refusal);
-        }
-        let columns = schema.columns.iter().zip(&row.values).zip(values);
-        let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
-        let effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
-        let op = RowOp { stamp, life: Life::Alive, effects };
-        self.rows.merge_into(table, &id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
-        self.push_create(table, &id, &values, &[])?;
-        self.broken = false;
-        let before = read_elements(self.conn, &self.tables[table], &id)?;
-        let planned = self.plan(table, &before, collections, Scope::Whole)?;
-        self.write_parts(table, &id, &planned)
-    }
-
-    /// Why a row can't be inserted over what its id has now, if it can't.
-    fn refusal(
-        &self,
-        table: usize,
-        id: &Uuid,
-        place: Place,
-        row: &Row<Value>,
-        values: &[ValueRef<'_>],
-    ) -> Option<Error> {
-        let table = &self.tables[table];
-        let (name, model, id) = (table.schema.table, table.schema.model, *id);
-        if place == Place::Visible {
-            return Some(Error::Exists { table: name, id });
-        }
-        if row.life == Life::Gone {
-            return Some(Error::Deleted { table: name, id });
-        }
-        let differs =
-            |column: &usize| row.clock.column(*column).is_some() && row.values[*column].as_ref() != values[*column];
-        let kept = (0..values.len()).filter(|&column| table.kept[column]).find(differs)?;
-        Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
-    }
-
-    fn effects<'v>(
+    pub(super) fn effects<'v>(
         &self,
         table: usize,
         kind: OpKind,
@@ -231,29 +127,6 @@ impl<'c> WriteTx<'c> {
     ) -> Vec<(usize, Effect<Value>)> {
         let table = &self.tables[table];
         values.filter_map(|(column, value)| Some((column, table.effect(kind, column, value)?))).collect()
-    }
-
-    fn push_create(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<()> {
-        let schema = self.tables[table].schema;
-        let segment = self.segment(table);
-        if parts.is_empty() {
-            let shape = match segment.create {
-                Some(shape) => shape,
-                None => {
-                    let columns: Vec<_> = schema.columns.iter().map(tagged).collect();
-                    *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
-                }
-            };
-            segment.writer.push(shape, id, values.iter().cloned())?;
-        } else {
-            let columns: Vec<_> = schema.columns.iter().map(tagged).chain(parts.iter().map(of_part(schema))).collect();
-            let shape = segment.writer.shape(OpKind::Create, &columns)?;
-            let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
-            let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
-            segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
-        }
-        self.chunk.ops += 1;
-        Ok(())
     }
 
     /// The row with its elements, if it is visible.
@@ -296,7 +169,7 @@ impl<'c> WriteTx<'c> {
     }
 
     /// Writes elements as one op after the other, each as large as ops should be.
-    fn write_parts(&mut self, table: usize, id: &Uuid, planned: &[CollectionEdits<'_>]) -> Result<()> {
+    pub(super) fn write_parts(&mut self, table: usize, id: &Uuid, planned: &[CollectionEdits<'_>]) -> Result<()> {
         for part in planned.iter().flat_map(|edits| edits.parts(OP_ELEMENTS_BYTES)) {
             self.write_update(table, id, None, (&[], &[]), &[part])?;
         }
@@ -339,7 +212,7 @@ impl<'c> WriteTx<'c> {
     }
 
     /// What has to be written so that a row's elements become `after`.
-    fn plan<'v>(
+    pub(super) fn plan<'v>(
         &mut self,
         table: usize,
         before: &'v [Vec<Element<'_>>],
@@ -353,7 +226,14 @@ impl<'c> WriteTx<'c> {
         edits::plan(&self.tables[table], before, after, scope, &mut names)
     }
 
-    fn merge_part(&mut self, table: usize, row: &Uuid, part: &Part<'_, '_>, shown: bool, stamp: Stamp) -> Result<()> {
+    pub(super) fn merge_part(
+        &mut self,
+        table: usize,
+        row: &Uuid,
+        part: &Part<'_, '_>,
+        shown: bool,
+        stamp: Stamp,
+    ) -> Result<()> {
         let edited = Edited { table, collection: part.of.collection, row, shown, stamp };
         for (edit, key) in part.of.encoded.elements(part.range.clone()) {
             let edit = &part.of.edits[edit];
@@ -480,7 +360,12 @@ impl<'c> WriteTx<'c> {
     }
 
     /// The timestamp of the next op of a table, which takes these values and elements.
-    fn next_at(&mut self, table: usize, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<Timestamp> {
+    pub(super) fn next_at(
+        &mut self,
+        table: usize,
+        values: &[ValueRef<'_>],
+        parts: &[Part<'_, '_>],
+    ) -> Result<Timestamp> {
         self.check_intact()?;
         let content = values.iter().map(content_bytes).chain(parts.iter().map(Part::bytes)).sum::<usize>();
         let bytes = OP_BYTES + (values.len() + parts.len()) * VALUE_BYTES + content;
@@ -507,11 +392,11 @@ impl<'c> WriteTx<'c> {
         if self.broken || self.conn.is_autocommit() { Err(Error::BrokenTransaction) } else { Ok(()) }
     }
 
-    fn stamp(&self, at: Timestamp) -> Stamp {
+    pub(super) fn stamp(&self, at: Timestamp) -> Stamp {
         Stamp { at, writer: Writer(self.state.own.number) }
     }
 
-    fn segment(&mut self, table: usize) -> &mut Segment {
+    pub(super) fn segment(&mut self, table: usize) -> &mut Segment {
         let segments = &mut self.chunk.segments;
         let n = segments.iter().position(|segment| segment.table == table).unwrap_or_else(|| {
             let schema = self.tables[table].schema;
@@ -559,31 +444,22 @@ fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
 }
 
 /// All edits, if one op can carry them; else none.
-fn inline<'p, 'v>(planned: &'p [CollectionEdits<'v>]) -> Vec<Part<'p, 'v>> {
+pub(super) fn inline<'p, 'v>(planned: &'p [CollectionEdits<'v>]) -> Vec<Part<'p, 'v>> {
     let parts: Vec<_> = planned.iter().map(CollectionEdits::whole).collect();
     let fit = parts.iter().map(Part::bytes).sum::<usize>() <= OP_ELEMENTS_BYTES
         && parts.iter().all(|part| part.range.len() <= ELEMENTS_MAX);
     if fit { parts } else { Vec::new() }
 }
 
-fn of_part<'s>(schema: &'static ModelSchema) -> impl Fn(&Part<'_, '_>) -> (RuleTag, &'s str) {
+pub(super) fn of_part<'s>(schema: &'static ModelSchema) -> impl Fn(&Part<'_, '_>) -> (RuleTag, &'s str) {
     |part| {
         let collection = &schema.collections[part.of.collection];
         (rule_tag(collection.rule), collection.name)
     }
 }
 
-fn tagged(column: &'static ColumnSchema) -> (RuleTag, &'static str) {
+pub(super) fn tagged(column: &'static ColumnSchema) -> (RuleTag, &'static str) {
     (rule_tag(column.rule), column.name)
-}
-
-/// A UUIDv7 (RFC 9562, section 5.7) from an op's timestamp, so that ids ascend in the order of
-/// inserts: 48 bits of milliseconds, 16 of the counter, 58 random.
-fn mint(at: Timestamp, random: [u8; 8]) -> Uuid {
-    let (counter, [a, b, c, d, e, f, g, h]) = (at.counter(), random);
-    let low = (counter as u8 & 0x0f) << 2 | a & 0x03;
-    let bytes = [(counter >> 12) as u8, (counter >> 4) as u8, low, b, c, d, e, f, g, h];
-    uuid::Builder::from_unix_timestamp_millis(at.ms(), &bytes).into_uuid()
 }
 
 pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
@@ -598,7 +474,7 @@ pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
 }
 
 /// What an op carries for a column that goes from one value to another: a counter's delta, else the value.
-fn written<'v>(rule: MergeRule, before: &Value, after: &ValueRef<'v>) -> ValueRef<'v> {
+pub(super) fn written<'v>(rule: MergeRule, before: &Value, after: &ValueRef<'v>) -> ValueRef<'v> {
     match (rule, before, after) {
         (MergeRule::Counter, Value::Integer(before), ValueRef::Integer(after)) => {
             ValueRef::Integer(after.wrapping_sub(*before))

@@ -1,0 +1,151 @@
+//! Inserting rows: with the id they are given, get or are made from, also over a deleted one.
+
+use uuid::Uuid;
+
+use super::edits::{CollectionEdits, Part, Scope};
+use super::elements::read_elements;
+use super::rows::Place;
+use super::write::{WriteTx, inline, of_part, tagged, written};
+use crate::clock::Timestamp;
+use crate::crdt::{Life, Row, RowOp, Stamp};
+use crate::error::{Error, Result};
+use crate::oplog::{OpKind, OpValue};
+use crate::schema::{Element, RowValues, Value, ValueRef, derived_id};
+
+impl WriteTx<'_> {
+    /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
+    pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
+        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
+        let inline = inline(&planned);
+        let at = self.next_at(table, &values.columns, &inline)?;
+        let id = self.row_id(table, id, &values.columns, at)?;
+        self.insert_at(table, id, values, at, (&planned, &inline))?;
+        Ok(id)
+    }
+
+    /// Writes a new row with this id, whatever its values would give it.
+    pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
+        let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
+        let inline = inline(&planned);
+        let at = self.next_at(table, &values.columns, &inline)?;
+        self.insert_at(table, id, values, at, (&planned, &inline))
+    }
+
+    /// Writes a new row. Of its elements, which are planned, `inline` are part of its op.
+    fn insert_at<'p>(
+        &mut self,
+        table: usize,
+        id: Uuid,
+        values: &RowValues<'_>,
+        at: Timestamp,
+        (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
+    ) -> Result<()> {
+        let RowValues { columns: values, collections } = values;
+        let stamp = self.stamp(at);
+        self.broken = true;
+        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
+            return self.insert_again(table, id, values, collections, stamp);
+        }
+        for part in inline {
+            self.merge_part(table, &id, part, true, stamp)?;
+        }
+        self.push_create(table, &id, values, inline)?;
+        self.broken = false;
+        if inline.is_empty() { self.write_parts(table, &id, planned) } else { Ok(()) }
+    }
+
+    /// The id of a new row: made from its values if the model says so, else the given one, else a UUIDv7.
+    fn row_id(&self, table: usize, given: Uuid, values: &[ValueRef<'_>], at: Timestamp) -> Result<Uuid> {
+        let schema = self.tables[table].schema;
+        match derived_id(schema, values)? {
+            Some(derived) if given.is_nil() || given == derived => Ok(derived),
+            Some(derived) => Err(Error::NotDerived { model: schema.model, given, derived }),
+            None if given.is_nil() => Ok(mint(at, self.host.random())),
+            None => Ok(given),
+        }
+    }
+
+    /// Inserts over a row that has been deleted. Its counters go on from where they were: the op has the
+    /// deltas that lead to what was inserted. Its elements are back with it, and become those inserted.
+    fn insert_again(
+        &mut self,
+        table: usize,
+        id: Uuid,
+        values: &[ValueRef<'_>],
+        collections: &[Vec<Element<'_>>],
+        stamp: Stamp,
+    ) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
+        if let Some(refusal) = self.refusal(table, &id, place, &row, values) {
+            // Nothing is written yet.
+            self.broken = false;
+            return Err(refusal);
+        }
+        let columns = schema.columns.iter().zip(&row.values).zip(values);
+        let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
+        let effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
+        let op = RowOp { stamp, life: Life::Alive, effects };
+        self.rows.merge_into(table, &id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
+        self.push_create(table, &id, &values, &[])?;
+        self.broken = false;
+        let before = read_elements(self.conn, &self.tables[table], &id)?;
+        let planned = self.plan(table, &before, collections, Scope::Whole)?;
+        self.write_parts(table, &id, &planned)
+    }
+
+    /// Why a row can't be inserted over what its id has now, if it can't.
+    fn refusal(
+        &self,
+        table: usize,
+        id: &Uuid,
+        place: Place,
+        row: &Row<Value>,
+        values: &[ValueRef<'_>],
+    ) -> Option<Error> {
+        let table = &self.tables[table];
+        let (name, model, id) = (table.schema.table, table.schema.model, *id);
+        if place == Place::Visible {
+            return Some(Error::Exists { table: name, id });
+        }
+        if row.life == Life::Gone {
+            return Some(Error::Deleted { table: name, id });
+        }
+        let differs =
+            |column: &usize| row.clock.column(*column).is_some() && row.values[*column].as_ref() != values[*column];
+        let kept = (0..values.len()).filter(|&column| table.kept[column]).find(differs)?;
+        Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
+    }
+
+    fn push_create(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<()> {
+        let schema = self.tables[table].schema;
+        let segment = self.segment(table);
+        if parts.is_empty() {
+            let shape = match segment.create {
+                Some(shape) => shape,
+                None => {
+                    let columns: Vec<_> = schema.columns.iter().map(tagged).collect();
+                    *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
+                }
+            };
+            segment.writer.push(shape, id, values.iter().cloned())?;
+        } else {
+            let columns: Vec<_> = schema.columns.iter().map(tagged).chain(parts.iter().map(of_part(schema))).collect();
+            let shape = segment.writer.shape(OpKind::Create, &columns)?;
+            let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
+            let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
+            segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
+        }
+        self.chunk.ops += 1;
+        Ok(())
+    }
+}
+
+/// A UUIDv7 (RFC 9562, section 5.7) from an op's timestamp, so that ids ascend in the order of
+/// inserts: 48 bits of milliseconds, 16 of the counter, 58 random.
+fn mint(at: Timestamp, random: [u8; 8]) -> Uuid {
+    let (counter, [a, b, c, d, e, f, g, h]) = (at.counter(), random);
+    let low = (counter as u8 & 0x0f) << 2 | a & 0x03;
+    let bytes = [(counter >> 12) as u8, (counter >> 4) as u8, low, b, c, d, e, f, g, h];
+    uuid::Builder::from_unix_timestamp_millis(at.ms(), &bytes).into_uuid()
+}
