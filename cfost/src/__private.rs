@@ -4,8 +4,8 @@
 pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
     CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping, MergeAs,
-    MergeRule, ModelSchema, NoLiteral, OnDelete, Refer, RowId, Search, SqlType, Synced, SyncedValue, ValueError,
-    ValueRef, rule,
+    MergeRule, ModelSchema, NoLiteral, OnDelete, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef,
+    rule,
 };
 pub use core::clone::Clone;
 pub use core::default::Default;

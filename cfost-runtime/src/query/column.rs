@@ -51,7 +51,7 @@ impl<M: Synced, T, P> RefCol<M, T, P> {
     }
 }
 
-impl<M: Synced, T: Refer, P: Synced<Id = T::Id>> RefCol<M, T, P> {
+impl<M: Synced, T: Refer<P::Id>, P: Synced> RefCol<M, T, P> {
     /// The row that it names is there, and the condition holds of it.
     pub fn matches(self, condition: impl FnOnce(P::Columns) -> Filter<P>) -> Filter<M> {
         let node = Box::new(condition(P::MAPPING.columns).node);

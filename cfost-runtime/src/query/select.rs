@@ -74,10 +74,7 @@ impl<M: Synced> Query<M> {
 
     /// Together with the row that a reference names: pairs of the two. A row whose reference names none is left
     /// out.
-    pub fn with<T: Refer, P: Synced<Id = T::Id>>(
-        self,
-        reference: impl FnOnce(M::Columns) -> RefCol<M, T, P>,
-    ) -> With<M, P> {
+    pub fn with<T: Refer<P::Id>, P: Synced>(self, reference: impl FnOnce(M::Columns) -> RefCol<M, T, P>) -> With<M, P> {
         let column = reference(M::MAPPING.columns);
         With { query: self.filter(|_| column.exists()), column: column.name(), of: PhantomData }
     }
@@ -131,9 +128,9 @@ impl<M, P> fmt::Debug for With<M, P> {
     }
 }
 
-impl<M: Synced, T: Refer<Id = M::Id>> Col<M, T> {
+impl<M: Synced, T: Refer<M::Id>> Col<M, T> {
     /// For the column of the id: a row that `query` finds refers to this one, by its column `by`.
-    pub fn referenced_by<C: Synced, R: Refer<Id = M::Id>>(
+    pub fn referenced_by<C: Synced, R: Refer<M::Id>>(
         self,
         query: Query<C>,
         by: impl FnOnce(C::Columns) -> RefCol<C, R, M>,

@@ -175,7 +175,7 @@ impl ColumnSchema {
 
     /// Names a row of the model `P`; the field's type `T` is that of its id.
     #[must_use]
-    pub const fn references<T: Refer, P: Synced<Id = T::Id>>(self, on_delete: OnDelete) -> Self {
+    pub const fn references<T: Refer<P::Id>, P: Synced>(self, on_delete: OnDelete) -> Self {
         Self { reference: Some(Reference { table: P::TABLE, on_delete }), ..self }
     }
 

@@ -18,6 +18,7 @@ struct Todo {
 }
 
 fn main() {
-    let columns = Todo::MAPPING.columns;
-    let _ = (columns.title.name(), columns.votes.name(), columns.tags.name(), columns.project.name());
+    let _ = Todo::query()
+        .filter(|t| t.title.eq("Milk") & t.votes.gt(0) & t.tags.contains("dairy") & t.project.eq(Uuid::nil()))
+        .order_by(|t| t.title.asc());
 }

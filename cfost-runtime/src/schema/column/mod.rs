@@ -137,30 +137,24 @@ impl RowId for Uuid {
     }
 }
 
-/// A field's type that can name a row of another model: the type of that model's id, or an `Option` of it.
+/// A field's type that can name a row whose id is an `I`: that type, or an `Option` of it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't refer to a row",
-    label = "not the type of an id",
-    note = "a reference has the type of the other model's id, `Uuid` mostly, or an `Option` of it"
+    message = "`{Self}` can't name a row whose id is a `{I}`",
+    label = "not a `{I}`",
+    note = "a reference has the type of the other model's id, or an `Option` of it"
 )]
-pub trait Refer: Column {
-    /// The type of the id.
-    type Id: RowId;
-}
+pub trait Refer<I>: Column {}
 
-impl<I: RowId + SyncedValue> Refer for I {
-    type Id = I;
-}
+impl<I: RowId + SyncedValue> Refer<I> for I {}
 
-impl<I: RowId + SyncedValue> Refer for Option<I> {
-    type Id = I;
-}
+impl<I: RowId + SyncedValue> Refer<I> for Option<I> {}
 
-/// A field's type whose words can be searched.
+/// A field's type that is text, so that it can be searched.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no words to search",
+    message = "`{Self}` is not a text",
     label = "not a text",
-    note = "`search` is for `String`, `Text`, `Option<String>`, and newtypes around a `String`"
+    note = "text is a `String`, a `Text`, an `Option<String>`, or a newtype around a `String`; nothing else has words, \
+            beginnings and ends to look for"
 )]
 pub trait Search {}
 
