@@ -60,7 +60,7 @@ pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Past, 
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
-pub use cfost_runtime::schema::{Counter, Lww, Model, Synced, SyncedValue, rule};
+pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;
 
@@ -78,7 +78,7 @@ pub mod prelude {
     #[doc(no_inline)]
     pub use crate::query::Queryable;
     #[doc(no_inline)]
-    pub use crate::{Db, Synced, Tx, Uuid, models};
+    pub use crate::{Db, List, Synced, Tx, Uuid, models};
 }
 
 /// The models of a database: `models![Todo, Project]`, an array of [`Model`].

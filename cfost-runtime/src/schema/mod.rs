@@ -8,7 +8,7 @@ mod row;
 pub mod rule;
 mod value;
 
-pub use collection::{CollectAs, CollectionSchema, Element};
+pub use collection::{CollectAs, CollectionSchema, Element, List};
 pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, Search, SyncedValue};
 pub use id::{ROW_ID_CONTEXT, derived_id};
 pub use model::{

@@ -56,6 +56,16 @@ pub enum ValueError {
         /// Why the value isn't one.
         reason: String,
     },
+    /// A list was edited where it has no element.
+    #[error("`{edit}` at index {index} of a list of {len}: check the index against the list's length")]
+    ListIndex {
+        /// The edit.
+        edit: &'static str,
+        /// The index.
+        index: usize,
+        /// How many elements the list had.
+        len: usize,
+    },
     /// A text was edited where it couldn't be.
     #[cfg(feature = "text")]
     #[error(transparent)]

@@ -1,7 +1,10 @@
 //! Fields with many elements, each of which merges by itself: sets, maps and lists.
 
+mod list;
 mod map;
 mod set;
+
+pub use list::List;
 
 use std::borrow::Cow;
 
