@@ -65,6 +65,8 @@ fn a_user_registers_once_and_keeps_what_was_written_before() {
     assert_eq!(db.user().unwrap().name, None);
     let weak = db.register_user_with("Ada", EMAIL, "short", cheap());
     assert!(matches!(identity_error(weak), IdentityError::WeakPassword { .. }));
+    let own_name = db.register_user_with("Lovelace", EMAIL, "lovelace", cheap());
+    assert!(matches!(identity_error(own_name), IdentityError::GuessablePassword { .. }));
     assert_eq!(db.user().unwrap().name, None, "a refused registration leaves nothing");
     let id = db.user().unwrap().id;
     let registration = db.register_user_with("Ada", EMAIL, PASSWORD, cheap()).unwrap();

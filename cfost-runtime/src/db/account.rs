@@ -75,8 +75,8 @@ impl Db {
     ///
     /// # Errors
     /// [`IdentityError::Registered`] if the user has a name already,
-    /// [`IdentityError::WeakPassword`], and [`IdentityError::Text`] for a name or an address that
-    /// can't be one.
+    /// what [`check_password`](crate::identity::check_password) refuses, and [`IdentityError::Text`] for a name
+    /// or an address that can't be one.
     pub fn register_user(&self, name: &str, email: &str, password: &str) -> Result<Registration> {
         self.register_user_with(name, email, password, PasswordCost::default())
     }
@@ -102,7 +102,7 @@ impl Db {
     /// Sets or changes the password that locks this device's keys; each device has its own.
     ///
     /// # Errors
-    /// [`IdentityError::WeakPassword`]; [`Error::LoggedOut`](crate::Error::LoggedOut).
+    /// What [`check_password`](crate::identity::check_password) refuses; [`Error::LoggedOut`](crate::Error::LoggedOut).
     pub fn set_password(&self, password: &str) -> Result<()> {
         let user = self.user()?;
         let email = user.email.ok_or(IdentityError::NotPaired)?;
@@ -111,12 +111,24 @@ impl Db {
 
     /// Opens this device's keys with the password.
     ///
+    /// A password that was set by an older app, or at a lower cost than today's, is locked anew on the way: that
+    /// costs another quarter of a second, once.
+    ///
     /// # Errors
     /// [`IdentityError::WrongCredentials`] for a wrong password and an unknown address alike,
     /// [`IdentityError::TooManyAttempts`] for a while after three wrong ones, and
     /// [`IdentityError::NotPaired`] on a device without a password.
     pub fn login(&self, email: &str, password: &str) -> Result<()> {
-        self.store.login(email, password)
+        self.login_with(email, password, PasswordCost::default())
+    }
+
+    /// [`Db::login`] with another cost, to which a weaker vault is raised, than the usual one: an app that has
+    /// chosen one for [`Db::register_user_with`] keeps to it. A vault that is stronger stays so.
+    ///
+    /// # Errors
+    /// As [`Db::login`].
+    pub fn login_with(&self, email: &str, password: &str, cost: PasswordCost) -> Result<()> {
+        self.store.login(email, password, cost)
     }
 
     /// Locks this device's keys. Rows can still be read; writing, syncing and the oplog wait for the

@@ -121,11 +121,17 @@ pub enum IdentityError {
     #[error("the other end of the connection is not the device it claims to be: the connection was refused")]
     WrongPeer,
 
-    /// A new password is too easy to guess.
+    /// A new password is too short.
     #[error("the password is too short: use at least {chars_min} characters")]
     WeakPassword {
         /// How many characters it must have.
         chars_min: usize,
+    },
+    /// A new password would be among the first that a program tries.
+    #[error("the password is easy to guess. {hint}")]
+    GuessablePassword {
+        /// What makes it so and how to choose a better one, in sentences. It has no part of the password.
+        hint: String,
     },
     /// An address and a password are too long to be worked on.
     #[error("the address and the password are longer than {bytes_max} bytes: shorten them")]

@@ -22,6 +22,9 @@ pub const CERTIFICATE_ENTRIES_MAX: usize = 256;
 
 /// Shortest password, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 8;
+/// How many characters of a password its strength is judged by. A longer one is at least as strong; the time
+/// that the estimate takes grows with the square.
+pub const PASSWORD_CHARS_RATED_MAX: usize = 48;
 /// Longest address and password together, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 4096;
 /// Most memory that a vault may ask for, in KiB: four times the default.

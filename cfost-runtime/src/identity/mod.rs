@@ -19,6 +19,7 @@ pub mod limits;
 mod log;
 mod master;
 pub mod pairing;
+mod password;
 mod phrase;
 #[cfg(test)]
 mod tests;
@@ -33,5 +34,6 @@ pub use error::{IdentityError, Result};
 pub use keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
 pub use log::{Device, IdentityLog, Inserted};
 pub use master::MasterKey;
+pub use password::check_password;
 pub use phrase::RecoveryPhrase;
 pub use vault::{PasswordCost, Vault};

@@ -33,15 +33,17 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::error::{IdentityError, Result};
-use super::limits::{
-    PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PASSWORD_LANES_MAX, PASSWORD_MEMORY_KIB_MAX, PASSWORD_PASSES_MAX,
-};
+use super::limits::{PASSWORD_BYTES_MAX, PASSWORD_LANES_MAX, PASSWORD_MEMORY_KIB_MAX, PASSWORD_PASSES_MAX};
 use super::master::{self, MasterKey};
+use super::password::{check_password, normalise};
 use super::text::check_email;
 use super::wire::Reader;
 use crate::host::Host;
 
-const VERSION: u8 = 1;
+/// What is made: address and password are hashed in one form, whatever keyboard they were typed on.
+const VERSION: u8 = 2;
+/// What is still opened: both were hashed as they were typed.
+const VERSION_AS_TYPED: u8 = 1;
 const KDF_ARGON2ID: u8 = 1;
 const VERIFIER_CONTEXT: &str = "cfost vault verifier v1";
 const WRAPPING_CONTEXT: &str = "cfost vault wrapping key v1";
@@ -76,6 +78,16 @@ impl PasswordCost {
         }
         Ok(Self { memory_kib, passes, lanes })
     }
+
+    /// This cost where it is the higher, `other` where that is. The lanes are `other`'s: they say how the work is
+    /// divided, not how much it is.
+    fn at_least(self, other: Self) -> Result<Self> {
+        Self::new(self.memory_kib.max(other.memory_kib), self.passes.max(other.passes), other.lanes)
+    }
+
+    fn is_weaker_than(self, other: Self) -> bool {
+        self.memory_kib < other.memory_kib || self.passes < other.passes
+    }
 }
 
 /// A master key, locked with an e-mail address and a password.
@@ -84,6 +96,7 @@ impl PasswordCost {
 /// the password hash, so a wrong address is the same failure, after the same work, as a wrong password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vault {
+    version: u8,
     cost: PasswordCost,
     salt: [u8; 16],
     verifier: [u8; 32],
@@ -98,7 +111,7 @@ impl Vault {
     /// A new master key, and the vault that holds it. Takes as long as [`Self::unlock`].
     ///
     /// # Errors
-    /// [`IdentityError::WeakPassword`], [`IdentityError::PasswordTooLong`], [`IdentityError::Text`]
+    /// What [`check_password`] refuses, [`IdentityError::PasswordTooLong`], [`IdentityError::Text`]
     /// for something that is no address, [`IdentityError::OutOfMemory`].
     pub fn create(host: &Host, cost: PasswordCost, email: &str, password: &str) -> Result<(Self, MasterKey)> {
         let master = MasterKey::generate(host);
@@ -113,10 +126,35 @@ impl Vault {
     /// As [`Self::create`].
     pub fn lock(host: &Host, cost: PasswordCost, email: &str, password: &str, master: &MasterKey) -> Result<Self> {
         check_email(email.trim())?;
-        if password.chars().count() < PASSWORD_CHARS_MIN {
-            return Err(IdentityError::WeakPassword { chars_min: PASSWORD_CHARS_MIN });
+        check_length(email, password)?;
+        check_password(password, &[email])?;
+        Self::seal(host, cost, email, password, master)
+    }
+
+    /// The vault as it would be made today, if this one is behind: its cost is below `cost`, or its format is an
+    /// older one. `master`, `email` and `password` are those that have just opened it. The password stays as it
+    /// is, strong or not, and nothing is weakened: what is above `cost` stays there.
+    ///
+    /// # Errors
+    /// [`IdentityError::OutOfMemory`], [`IdentityError::PasswordCost`] if the two costs don't go together.
+    pub fn upgraded(
+        &self,
+        host: &Host,
+        cost: PasswordCost,
+        email: &str,
+        password: &str,
+        master: &MasterKey,
+    ) -> Result<Option<Self>> {
+        if self.version == VERSION && !self.cost.is_weaker_than(cost) {
+            return Ok(None);
         }
-        let mut vault = Self { cost, salt: host.random(), verifier: [0; 32], nonce: host.random(), locked: [0; 48] };
+        let cost = self.cost.at_least(cost)?;
+        Self::seal(host, cost, email, password, master).map(Some)
+    }
+
+    fn seal(host: &Host, cost: PasswordCost, email: &str, password: &str, master: &MasterKey) -> Result<Self> {
+        let (salt, nonce) = (host.random(), host.random());
+        let mut vault = Self { version: VERSION, cost, salt, verifier: [0; 32], nonce, locked: [0; 48] };
         let output = vault.stretch(email, password)?;
         vault.verifier = blake3::derive_key(VERIFIER_CONTEXT, output.as_ref());
         let locked = master::seal(&wrapping_key(&output), &vault.nonce, &vault.header(), master.as_bytes());
@@ -164,12 +202,14 @@ impl Vault {
     /// for a cost outside of the bounds: before a byte is allocated for it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::new("vault", bytes);
-        reader.version(VERSION)?;
+        let version = bytes.first().copied().filter(|version| *version == VERSION_AS_TYPED).unwrap_or(VERSION);
+        reader.version(version)?;
         if reader.u8()? != KDF_ARGON2ID {
             return Err(reader.malformed("its password hash is not Argon2id"));
         }
         let cost = PasswordCost::new(reader.u32()?, reader.u32()?, reader.u32()?)?;
         let vault = Self {
+            version,
             cost,
             salt: reader.array()?,
             verifier: reader.array()?,
@@ -182,7 +222,7 @@ impl Vault {
 
     /// All that is not secret: authenticated along with the locked key.
     fn header(&self) -> Vec<u8> {
-        let mut header = vec![VERSION, KDF_ARGON2ID];
+        let mut header = vec![self.version, KDF_ARGON2ID];
         for number in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
             header.extend_from_slice(&number.to_le_bytes());
         }
@@ -193,10 +233,12 @@ impl Vault {
 
     /// The password hash. Its input is the address, after its length, and the password.
     fn stretch(&self, email: &str, password: &str) -> Result<Zeroizing<[u8; 32]>> {
+        check_length(email, password)?;
         let email = email.trim().to_lowercase();
-        if email.len() + password.len() > PASSWORD_BYTES_MAX {
-            return Err(IdentityError::PasswordTooLong { bytes_max: PASSWORD_BYTES_MAX });
-        }
+        let (email, password) = match self.version {
+            VERSION_AS_TYPED => (Zeroizing::new(email), Zeroizing::new(password.to_owned())),
+            _ => (normalise(&email), normalise(password)),
+        };
         let PasswordCost { memory_kib, passes, lanes } = self.cost;
         let params = Params::new(memory_kib, passes, lanes, Some(32)).map_err(|_| IdentityError::PasswordCost {
             memory_kib,
@@ -204,7 +246,7 @@ impl Vault {
             lanes,
         })?;
 
-        let mut input = Zeroizing::new(Vec::with_capacity(4 + PASSWORD_BYTES_MAX));
+        let mut input = Zeroizing::new(Vec::with_capacity(4 + email.len() + password.len()));
         input.extend_from_slice(&(email.len() as u32).to_le_bytes());
         input.extend_from_slice(email.as_bytes());
         input.extend_from_slice(password.as_bytes());
@@ -214,6 +256,13 @@ impl Vault {
             .map_err(|_| IdentityError::OutOfMemory { memory_kib })?;
         Ok(output)
     }
+}
+
+fn check_length(email: &str, password: &str) -> Result<()> {
+    if email.len() + password.len() > PASSWORD_BYTES_MAX {
+        return Err(IdentityError::PasswordTooLong { bytes_max: PASSWORD_BYTES_MAX });
+    }
+    Ok(())
 }
 
 fn wrapping_key(output: &[u8; 32]) -> Zeroizing<[u8; 32]> {

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
     Body, DeviceKeys, Entry, IdentityError, IdentityLog, Inserted, LoginAttempts, PasswordCost, Profile,
-    RecoveryPhrase, Vault,
+    RecoveryPhrase, Vault, check_password,
 };
 use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
 
@@ -73,6 +73,7 @@ impl Store {
 
     /// Names the user, and locks the device's secrets with a password.
     pub(crate) fn register(&self, profile: Profile, password: &str, cost: PasswordCost) -> Result<()> {
+        check_password(password, &[&profile.name, &profile.email])?;
         let vault = self.lock_vault(&profile.email, password, cost)?;
         let at = Timestamp::from_ms(self.host.now_ms());
         self.durably(|conn, state| {
@@ -100,8 +101,8 @@ impl Store {
         Ok(Vault::lock(&self.host, cost, email, password, &master)?)
     }
 
-    /// Opens the device's secrets with the password.
-    pub(crate) fn login(&self, email: &str, password: &str) -> Result<()> {
+    /// Opens the device's secrets with the password. A vault that is weaker than `cost` is raised to it.
+    pub(crate) fn login(&self, email: &str, password: &str, cost: PasswordCost) -> Result<()> {
         let now_ms = self.host.now_ms();
         let vault = self.durably(|conn, _| {
             let vault: Vec<u8> = meta(conn, "vault")?.ok_or(IdentityError::NotPaired)?;
@@ -113,7 +114,16 @@ impl Store {
             Ok(begun.and_then(|()| Vault::from_bytes(&vault)))
         })??;
         let master = vault.unlock(email, password)?;
+        let upgraded = vault.upgraded(&self.host, cost, email, password, &master).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the vault stays as it is: it can't be made to today's cost on this device");
+            None
+        });
         self.durably(|conn, state| {
+            // Unless the password was changed meanwhile, by another handle or process.
+            let same = meta::<Vec<u8>>(conn, "vault")?.is_some_and(|stored| stored == vault.to_bytes());
+            if let Some(upgraded) = upgraded.filter(|_| same) {
+                set_meta(conn, "vault", upgraded.to_bytes())?;
+            }
             set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;
             set_meta(conn, "open_master", master.as_bytes())?;
             *state = State::read(conn, &self.tables)?;

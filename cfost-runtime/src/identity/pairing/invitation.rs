@@ -22,6 +22,8 @@ const VERSION: u8 = 1;
 const PREFIX: &str = "CFOST:";
 const CHECKSUM_CONTEXT: &str = "cfost invitation checksum v1";
 const CHECKSUM_BYTES: usize = 4;
+/// All before the hints.
+const HEAD_BYTES: usize = 1 + 16 + 32 + 16 + 16 + 8 + 1;
 
 /// The name of one pairing. It is used up by the first device that proves to know the invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,8 +157,11 @@ impl Invitation {
     }
 
     /// The canonical bytes, without checksum: what the transcript begins with.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        // As large as it gets, so that no reallocation leaves the secret behind in freed memory.
+        let capacity = HEAD_BYTES + INVITATION_HINTS_MAX * (1 + INVITATION_HINT_BYTES_MAX) + CHECKSUM_BYTES;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+        bytes.push(VERSION);
         bytes.extend_from_slice(self.user.as_bytes());
         bytes.extend_from_slice(&self.inviter_transport);
         bytes.extend_from_slice(&self.pairing.0);

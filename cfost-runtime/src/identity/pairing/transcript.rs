@@ -3,7 +3,7 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::invitation::Invitation;
 use crate::identity::error::{IdentityError, Result};
@@ -81,7 +81,16 @@ impl Transcript {
 
     fn derive(&self, label: &[u8]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(&self.hash()).update(label).finalize().into()
+        let derived = hasher.update(&self.hash()).update(label).finalize().into();
+        hasher.zeroize();
+        derived
+    }
+}
+
+impl Drop for Transcript {
+    /// The last bytes of what was said lie in the hasher, and the invitation's secret may be among them.
+    fn drop(&mut self) {
+        self.hasher.zeroize();
     }
 }
 

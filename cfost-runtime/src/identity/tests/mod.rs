@@ -3,6 +3,7 @@
 mod certificate;
 mod entry;
 mod log;
+mod secrecy;
 mod vault;
 mod vectors;
 

@@ -49,7 +49,8 @@ fn a_typing_mistake_is_noticed() {
 fn a_newer_code_asks_for_an_update() {
     let mut bytes = Phone::new().inviter.invitation().to_bytes();
     bytes[0] = 2;
-    bytes.extend_from_slice(&super::super::invitation::checksum(&bytes));
+    let checksum = super::super::invitation::checksum(&bytes);
+    bytes.extend_from_slice(&checksum);
     let newer = format!("CFOST:{}", code::encode(&bytes));
     let error = IdentityError::Version { what: "invitation", found: 2, supported: 1 };
     assert_eq!(Invitation::from_text(&newer), Err(error));
