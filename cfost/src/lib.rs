@@ -55,12 +55,15 @@
 pub use cfost_derive::{Synced, SyncedValue};
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
-pub use cfost_runtime::db::{Admitted, Commits, Db, DbOptions, DeviceInfo, Past, Registration, Source, Tx, User};
+pub use cfost_runtime::db::{
+    Admitted, Changes, Commits, Db, DbOptions, DeviceInfo, Past, Registration, RowChange, Source, Tx, User, Watch,
+};
 #[cfg(feature = "net")]
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};
+pub use cfost_runtime::store::Origin;
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;
 

@@ -3,6 +3,8 @@
 mod account;
 mod commits;
 mod explain;
+mod follow;
+mod live;
 mod model_rows;
 #[cfg(feature = "net")]
 mod node;
@@ -10,16 +12,19 @@ mod options;
 mod pairing;
 mod queries;
 mod replica;
+mod row_changes;
 mod tx;
 
 pub use account::{DeviceInfo, Registration, User};
 pub use commits::Commits;
 pub use explain::Past;
+pub use live::Watch;
 #[cfg(feature = "net")]
 pub use node::{Joining, Node, SyncOptions};
 pub use options::DbOptions;
 pub use pairing::Admitted;
 pub use queries::Source;
+pub use row_changes::{Changes, RowChange};
 pub use tx::Tx;
 
 use std::fmt;

@@ -133,10 +133,13 @@ fn visit_rows(
 
 /// What a stored row holds, lent.
 pub(super) fn lent(stored: &Stored) -> RowValues<'_> {
-    let columns = stored.row.values.iter().map(Value::as_ref).collect();
-    let collections = stored.collections.iter();
+    lent_parts(&stored.row.values, &stored.collections)
+}
+
+fn lent_parts<'a>(columns: &'a [Value], collections: &'a [Vec<Element<'static>>]) -> RowValues<'a> {
+    let collections = collections.iter();
     RowValues {
-        columns,
+        columns: columns.iter().map(Value::as_ref).collect(),
         collections: collections.map(|elements| elements.iter().map(Element::borrowed).collect()).collect(),
     }
 }
@@ -157,6 +160,21 @@ fn kept(values: RowValues<'_>, stored: Vec<Vec<Element<'static>>>) -> Before {
     }
     let own = |elements: Vec<Element<'_>>| elements.into_iter().map(Element::into_owned).collect();
     (columns, values.collections.into_iter().map(own).collect())
+}
+
+/// What a row's fields hold, to compare with later and to make the row of again.
+#[derive(Debug, PartialEq)]
+pub(super) struct Kept(Before);
+
+impl Kept {
+    pub(super) fn of<M: Synced>(row: &M) -> Result<Self> {
+        Ok(Self(kept(encode(row)?, Vec::new())))
+    }
+
+    /// What it holds, lent.
+    pub(super) fn lent(&self) -> RowValues<'_> {
+        lent_parts(&self.0.0, &self.0.1)
+    }
 }
 
 /// How many rows there are.

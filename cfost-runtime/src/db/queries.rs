@@ -82,7 +82,7 @@ impl<M: Synced> Query<M> {
     /// [`Error::NotSearchable`](crate::Error::NotSearchable), [`Error::QueryTooLarge`](crate::Error::QueryTooLarge),
     /// [`Error::UnknownModel`](crate::Error::UnknownModel), and as [`Db::get`].
     pub fn all(&self, source: &impl Source) -> Result<Vec<M>> {
-        source.reading()?.run(needs_snapshot(self.spec()), |conn, tables| rows(conn, tables, self.spec()))
+        source.reading()?.run(false, |conn, tables| rows(conn, tables, self.spec()))
     }
 
     /// The first row, if there is any.
@@ -165,11 +165,6 @@ fn reference<M: Synced>(row: &M, place: usize) -> Result<Option<uuid::Uuid>> {
     })
 }
 
-/// Whether a row takes several statements to read.
-pub(super) fn needs_snapshot(spec: &Spec) -> bool {
-    !spec.schema.collections.is_empty()
-}
-
 /// The rows that a query finds.
 pub(super) fn rows<M: Synced>(conn: &Connection, tables: &[Table], spec: &Spec) -> Result<Vec<M>> {
     let table = table(tables, spec)?;
@@ -177,7 +172,7 @@ pub(super) fn rows<M: Synced>(conn: &Connection, tables: &[Table], spec: &Spec) 
 }
 
 /// The table of a query's rows; all models that it reads must be the database's.
-fn table<'t>(tables: &'t [Table], spec: &Spec) -> Result<&'t Table> {
+pub(super) fn table<'t>(tables: &'t [Table], spec: &Spec) -> Result<&'t Table> {
     for schema in spec.reads() {
         table_number(tables, schema)?;
     }

@@ -131,6 +131,13 @@ impl Spec {
         reads
     }
 
+    /// Whether a row of the model can be found or not for what is in another one.
+    pub(crate) fn is_tangled(&self) -> bool {
+        let mut times = 0;
+        self.visit(&mut |schema| times += usize::from(schema.table == self.schema.table));
+        times > 1
+    }
+
     fn visit(&self, read: &mut dyn FnMut(&'static ModelSchema)) {
         read(self.schema);
         self.filters.iter().for_each(|node| node.visit(read));

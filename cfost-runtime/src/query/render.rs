@@ -20,7 +20,6 @@ pub(crate) struct Statement {
 }
 
 /// What a statement returns.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Output<'a> {
     /// The stored columns in the model's order, then the id.

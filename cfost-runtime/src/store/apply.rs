@@ -21,6 +21,7 @@ use super::history::Index;
 use super::rows::{Rows, fits};
 use super::secrets::Secrets;
 use super::table::{self, Table};
+use super::touched::Touched;
 use super::write::rule_tag;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
@@ -116,6 +117,11 @@ impl<'c> Applier<'c> {
     /// How many ops were applied.
     pub(super) fn ops(&self) -> u64 {
         self.ops
+    }
+
+    /// The rows that were written.
+    pub(super) fn take_touched(&mut self) -> Touched {
+        std::mem::take(&mut self.rows.touched)
     }
 
     /// Ends, and takes note of what was passed over. Returns how many ops were applied.

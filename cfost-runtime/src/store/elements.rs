@@ -81,6 +81,8 @@ impl<'c> Rows<'c> {
         hidden: &mut Hidden,
     ) -> Result<(), StoreError> {
         let Edited { table, collection, .. } = edited;
+        self.touched.set_writer(edited.stamp.writer);
+        self.touched.row(table, edited.row);
         let child = &self.tables[table].children[collection];
         let known = hidden.any_element(table, collection);
         if edited.shown && !known && is_whole(child.schema, edit) && self.create_element(edited, edit)? {

@@ -183,6 +183,7 @@ pub(super) fn take_in(
             applied.refused.push(Refused { space: run.space, log: run.log, why });
         }
     }
+    state.touched.merge(applier.take_touched());
     applied.ops = applier.finish()?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);
@@ -268,6 +269,7 @@ pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut Sta
             moved = true;
         }
     }
+    state.touched.merge(applier.take_touched());
     applier.finish()?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);

@@ -37,6 +37,7 @@ pub(crate) mod search;
 mod secrets;
 mod state;
 mod table;
+mod touched;
 mod undo;
 mod watch;
 mod write;
@@ -46,19 +47,21 @@ pub use error::StoreError;
 pub use explanation::{Added, ExplainedColumn, ExplainedLife, Explanation, LostValue, Shown, Written};
 pub use history::HistoryError;
 pub use rebuild::{Difference, Verification};
+pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
 
 pub(crate) use elements::read_elements;
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
+pub(crate) use touched::{Subscription, Touches};
 pub(crate) use write::{Stored, WriteTx};
 
 use registry::Registry;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -73,6 +76,7 @@ use crate::sync::{Applied, Seqs, Served};
 use entries::Entries;
 use pool::{Pool, SqlTransaction, Writing};
 use state::{Own, State};
+use touched::{Feeds, Woken};
 
 /// An open database.
 pub(crate) struct Store {
@@ -83,6 +87,10 @@ pub(crate) struct Store {
     readers: Pool,
     /// Counts the commits seen, of this process and of others.
     commits: notice::Sender<u64>,
+    /// Tells what the commits have touched.
+    feeds: Arc<Feeds>,
+    /// SQLite's counter of other connections' commits, when they were last told of.
+    foreign_version: AtomicI64,
     /// Whether the commits of other processes are announced too.
     watching: OnceLock<()>,
     /// When the changes that have to wait are looked at again; `u64::MAX` while there are none.
@@ -145,12 +153,15 @@ impl Store {
             rebuild::replay(&conn, &tables, &mut state, &created)?;
         }
         transaction.commit()?;
+        let foreign_version = AtomicI64::new(layout::pragma(&conn, "data_version")?);
         let readers = Pool::new(path, busy_timeout);
         let writer = Mutex::new(Writer { conn, state, sealer: Sealer::new() });
         let (commits, _) = notice::channel(0);
         let path = path.map(Path::to_owned);
         let (watching, retry_at_ms) = (OnceLock::new(), AtomicU64::new(u64::MAX));
-        let store = Self { path, tables, host, writer, readers, commits, watching, retry_at_ms };
+        let feeds = Feeds::new(tables.len());
+        let store =
+            Self { path, tables, host, writer, readers, commits, feeds, foreign_version, watching, retry_at_ms };
         store.check_incarnation()?;
         store.apply_waiting()?;
         Ok(store)
@@ -174,18 +185,46 @@ impl Store {
 
     /// Counts commits, also those of other processes: changes when rows may have.
     pub(crate) fn commits(self: &Arc<Self>) -> Result<notice::Receiver<u64>> {
+        self.watch_file()?;
+        Ok(self.commits.subscribe())
+    }
+
+    /// Tells what commits touch of these tables from now on, also those of other processes.
+    pub(crate) fn touches(self: &Arc<Self>, tables: Vec<usize>) -> Result<Subscription> {
+        self.watch_file()?;
+        Ok(self.feeds.subscribe(tables))
+    }
+
+    fn watch_file(self: &Arc<Self>) -> Result<()> {
         if let Some(path) = &self.path
             && self.watching.set(()).is_ok()
         {
             watch::start(self, path)?;
         }
-        Ok(self.commits.subscribe())
+        Ok(())
+    }
+
+    /// Tells those who watch tables if another process has committed. SQLite counts the commits of other
+    /// connections; all of this process are made on the one that is asked.
+    fn notice_other_processes(&self) -> Result<(), StoreError> {
+        let version = layout::pragma(&self.lock().conn, "data_version")?;
+        if self.foreign_version.swap(version, Ordering::Relaxed) != version {
+            self.feeds.publish_foreign();
+        }
+        Ok(())
+    }
+
+    /// Tells those who watch tables what was just committed; they are woken when `woken` is dropped.
+    fn publish(&self, state: &mut State, woken: &mut Woken) {
+        let touched = std::mem::take(&mut state.touched);
+        self.feeds.publish(touched, &state.registry, state.secrets.device, woken);
     }
 
     /// Runs a local transaction: committed if `work` succeeds, undone if it fails or panics.
     ///
     /// Not generic over the closure, so that it is compiled here and not again for each of an app's.
     pub(crate) fn write(&self, work: &mut dyn FnMut(WriteTx<'_>) -> Result<WriteTx<'_>>) -> Result<()> {
+        let mut woken = Woken::default();
         let _writing = Writing::enter(self)?;
         let mut writer = self.lock();
         let Writer { conn, state, sealer } = &mut *writer;
@@ -197,6 +236,7 @@ impl Store {
             Ok(None) => {}
             Ok(Some(finished)) => {
                 state.committed(finished);
+                self.publish(state, &mut woken);
                 self.announce();
             }
             Err(error) => {
@@ -394,6 +434,7 @@ impl Store {
 
     /// Runs `work` in a transaction that is on the disk when this returns.
     fn durably<T>(&self, work: impl FnOnce(&Connection, &mut State) -> Result<T>) -> Result<T> {
+        let mut woken = Woken::default();
         let _writing = Writing::enter(self)?;
         let mut writer = self.lock();
         let Writer { conn, state, .. } = &mut *writer;
@@ -407,6 +448,8 @@ impl Store {
         if done.is_err() {
             // What `work` changed in memory was rolled back in the file.
             state.invalidate();
+        } else {
+            self.publish(state, &mut woken);
         }
         layout::set_durable(conn, false)?;
         done
@@ -452,6 +495,12 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Writer> {
         // A panic in an app's closure rolled its transaction back; the state is as before it.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.feeds.close();
     }
 }
 

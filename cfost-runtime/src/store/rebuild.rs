@@ -99,7 +99,9 @@ pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, cho
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
     let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
-    Ok(apply_all(conn, &mut applier, &mut registry, state)?)
+    apply_all(conn, &mut applier, &mut registry, state)?;
+    state.touched.any((0..tables.len()).filter(|&table| chosen[table]));
+    Ok(())
 }
 
 /// What was applied once is applied again, whatever the clock shows by now.
@@ -172,6 +174,7 @@ pub(super) fn write_carried(
     if let Some(finished) = tx.finish(&mut Sealer::new())? {
         state.committed(finished);
     }
+    state.touched.any(0..tables.len());
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::elements::ElementStatements;
 use super::hidden::{Hidden, decode_hidden, encode_hidden};
 use super::table::Table;
+use super::touched::Touched;
 use super::{Registry, StoreError};
 use crate::crdt::{Counter, Life, Row, RowClock, RowOp, Stamp};
 use crate::schema::{SqlType, Value, ValueRef};
@@ -76,6 +77,8 @@ pub(super) struct Rows<'c> {
     pub(super) statements: Vec<Statements<'c>>,
     /// A clock's bytes, kept for the memory.
     pub(super) clock: Vec<u8>,
+    /// The rows that were written.
+    pub(super) touched: Touched,
 }
 
 /// A table's statements, each prepared when it is first needed: a small transaction needs one.
@@ -96,7 +99,7 @@ const INSERT_HIDDEN: &str = "INSERT OR REPLACE INTO cfost_hidden (table_name, id
 impl<'c> Rows<'c> {
     pub(super) fn new(conn: &'c Connection, tables: &'c [Table]) -> Self {
         let statements = tables.iter().map(|_| Statements::default()).collect();
-        Self { conn, tables, statements, clock: Vec::new() }
+        Self { conn, tables, statements, clock: Vec::new(), touched: Touched::default() }
     }
 
     /// Writes a row that no op has touched before, all columns at `stamp`.
@@ -125,6 +128,10 @@ impl<'c> Rows<'c> {
         insert.raw_bind_parameter(columns + 2, clock.as_slice())?;
         let inserted = insert.raw_execute()?;
         self.clock = clock;
+        if inserted == 1 {
+            self.touched.set_writer(stamp.writer);
+            self.touched.row(table, id);
+        }
         Ok(inserted == 1)
     }
 
@@ -181,6 +188,7 @@ impl<'c> Rows<'c> {
         registry: &Registry,
         hidden: &mut Hidden,
     ) -> Result<bool, StoreError> {
+        self.touched.set_writer(op.stamp.writer);
         let merged = row.merge(op, registry);
         if !merged.life && merged.columns.is_empty() {
             return Ok(place == Place::Visible);
@@ -217,6 +225,7 @@ impl<'c> Rows<'c> {
     }
 
     fn insert(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<(), StoreError> {
+        self.touched.row(table, id);
         let clock = self.encode_clock(&row.clock);
         let insert = prepared(&mut self.statements[table].insert, self.conn, &self.tables[table].insert)?;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
@@ -230,6 +239,7 @@ impl<'c> Rows<'c> {
     }
 
     fn update(&mut self, table: usize, id: &Uuid, row: &Row<Value>, columns: &[usize]) -> Result<(), StoreError> {
+        self.touched.row(table, id);
         let clock = self.encode_clock(&row.clock);
         let (conn, sql) = (self.conn, &self.tables[table]);
         let updates = &mut self.statements[table].updates;
@@ -249,6 +259,7 @@ impl<'c> Rows<'c> {
     }
 
     fn remove(&mut self, table: usize, id: &Uuid) -> Result<(), StoreError> {
+        self.touched.row(table, id);
         let delete = prepared(&mut self.statements[table].delete, self.conn, &self.tables[table].delete)?;
         delete.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         delete.raw_execute()?;

@@ -12,6 +12,7 @@ use super::layout::{meta, position, pragma, seq_of};
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::table::Table;
+use super::touched::Touched;
 use super::write::Finished;
 use super::{Registry, StoreError, incarnation};
 use crate::clock::{Hlc, Timestamp};
@@ -32,6 +33,8 @@ pub(super) struct State {
     /// Former logs of this device with changes that it never signed, each with the last one signed.
     unsettled: BTreeMap<u32, Head>,
     pub(super) secrets: Secrets,
+    /// What the transaction has touched that is about to be committed.
+    pub(super) touched: Touched,
 }
 
 /// This device's own log.
@@ -72,6 +75,7 @@ impl State {
             uncited,
             secrets,
             registry,
+            touched: Touched::default(),
         })
     }
 
@@ -91,6 +95,7 @@ impl State {
     /// Makes the next [`State::refresh`] read everything: what is in memory may not be in the file.
     pub(super) fn invalidate(&mut self) {
         self.data_version = None;
+        self.touched = Touched::default();
     }
 
     /// How far this device claims to hold a log: what it may still have to give up doesn't count.
@@ -133,6 +138,7 @@ impl State {
     /// Takes over what a local transaction has committed.
     pub(super) fn committed(&mut self, finished: Finished) {
         self.own.chain = finished.chain;
+        self.touched = finished.touched;
         self.hlc.advance_to(finished.newest);
         if let Some(log) = self.registry.get_mut(self.own.number) {
             log.head = finished.chain.head;

@@ -20,12 +20,14 @@ const WAITING_POLLS: u32 = 25;
 pub(super) fn start(store: &Arc<Store>, path: &Path) -> Result<(), StoreError> {
     let conn = layout::connect_reader(path, layout::BUSY_TIMEOUT)?;
     let store = Arc::downgrade(store);
-    let spawned = thread::Builder::new().name("cfost-watch".into()).spawn(move || poll(&conn, &store));
+    // Read here and not in the thread: what is committed before that begins to run is new as well.
+    let seen = layout::pragma(&conn, "data_version")?;
+    let spawned = thread::Builder::new().name("cfost-watch".into()).spawn(move || poll(&conn, &store, seen));
     spawned.map(|_| ()).map_err(|source| StoreError::Io { action: "starting the thread that watches the file", source })
 }
 
-fn poll(conn: &Connection, store: &Weak<Store>) {
-    let mut seen = layout::pragma::<i64>(conn, "data_version").ok();
+fn poll(conn: &Connection, store: &Weak<Store>, seen: i64) {
+    let mut seen = Some(seen);
     for round in 1_u32.. {
         thread::sleep(POLL_INTERVAL);
         let Some(store) = store.upgrade() else { return };
@@ -33,6 +35,10 @@ fn poll(conn: &Connection, store: &Weak<Store>) {
         if now != seen {
             seen = now;
             store.announce();
+            if let Err(error) = store.notice_other_processes() {
+                tracing::warn!(%error, "the file could not be asked for other processes' commits; trying again later");
+                seen = None;
+            }
         }
         if round.is_multiple_of(WAITING_POLLS)
             && let Err(error) = store.apply_waiting()

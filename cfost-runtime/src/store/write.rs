@@ -10,6 +10,7 @@ use super::layout::SEQ_MAX;
 use super::rows::{Place, Rows};
 use super::state::State;
 use super::table::Table;
+use super::touched::Touched;
 use super::{StoreError, changes};
 use crate::clock::Timestamp;
 use crate::crdt::{Effect, Life, Row, RowOp, Stamp, Writer};
@@ -75,6 +76,7 @@ pub(crate) struct Stored {
 pub(super) struct Finished {
     pub(super) chain: Chain,
     pub(super) newest: Timestamp,
+    pub(super) touched: Touched,
 }
 
 /// Where a savepoint began.
@@ -356,7 +358,7 @@ impl<'c> WriteTx<'c> {
         if chain.head.seq / CHECKPOINT_CHANGES > state.own.chain.head.seq / CHECKPOINT_CHANGES {
             state.registry.checkpoint(self.conn, state.own.number, chain.head, newest)?;
         }
-        Ok(Some(Finished { chain, newest }))
+        Ok(Some(Finished { chain, newest, touched: self.rows.touched }))
     }
 
     /// The timestamp of the next op of a table, which takes these values and elements.
