@@ -83,6 +83,20 @@ pub enum Error {
         /// The id that its values give it.
         derived: Uuid,
     },
+    /// A write refers to a row that isn't there.
+    #[error(
+        "'{model}.{field}' names row {id} of '{table}', which isn't there: insert it first, or use `on_delete = keep`"
+    )]
+    MissingParent {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The table of the row that it names.
+        table: &'static str,
+        /// The row that it names.
+        id: Uuid,
+    },
     /// The model was not listed when the database was opened.
     #[error("'{model}' is not a model of this database: add it to `models![..]` in `Db::open`")]
     UnknownModel {

@@ -6,7 +6,7 @@ use cfost::oplog::{OpKind, Value};
 use cfost::schema::{
     ColumnSchema, DeletePolicy, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced, ValueRef,
 };
-use cfost::store::OpData;
+use cfost::store::{OpData, OplogEntry};
 use cfost::{Db, Result, Uuid};
 
 /// The rows of a table: the values of their columns, in the order of the model.
@@ -33,8 +33,9 @@ pub fn shown<M: Synced>(db: &Db) -> Result<Rows> {
 pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> {
     let mut all: BTreeMap<(&'static str, Uuid), Meaning> = BTreeMap::new();
     // The oldest first: the later write replaces the earlier one, but where the first one stays.
-    for entry in db.oplog()? {
-        let entry = entry?;
+    let mut entries: Vec<OplogEntry> = db.oplog()?.collect::<Result<_>>()?;
+    entries.sort_by_key(|entry| (entry.timestamp, entry.device_id, entry.log));
+    for entry in entries {
         let Some(schema) = models.iter().map(|model| model.schema).find(|schema| schema.table == entry.table) else {
             continue;
         };

@@ -114,6 +114,19 @@ pub enum StoreError {
         /// The limit.
         bytes_max: u64,
     },
+    /// A field refers to a model that the app didn't list, and the field's rows are shown only with that one's.
+    #[error(
+        "'{model}.{field}' refers to the table '{table}': add its model to `models![..]` in `Db::open`, or use \
+         `on_delete = keep`"
+    )]
+    UnknownReference {
+        /// The model.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The table of the other model.
+        table: &'static str,
+    },
     /// A change in the oplog isn't the one that was written.
     #[error("change {seq} of log {log} is damaged: {reason}")]
     DamagedChange {

@@ -19,6 +19,7 @@ impl WriteTx<'_> {
         let inline = inline(&planned);
         let at = self.next_at(table, &values.columns, &inline)?;
         let id = self.row_id(table, id, &values.columns, at)?;
+        self.check_parents(table, id, values.columns.iter().enumerate())?;
         self.insert_at(table, id, values, at, (&planned, &inline))?;
         Ok(id)
     }
@@ -43,7 +44,7 @@ impl WriteTx<'_> {
         let RowValues { columns: values, collections } = values;
         let stamp = self.stamp(at);
         self.broken = true;
-        if !self.rows.create(table, &id, values, stamp, &self.state.hidden)? {
+        if !self.rows.create(table, &id, values.iter(), stamp, &mut self.state.hidden)? {
             return self.insert_again(table, id, values, collections, stamp);
         }
         for part in inline {

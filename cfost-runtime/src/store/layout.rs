@@ -62,6 +62,11 @@ CREATE TABLE cfost_history (
   PRIMARY KEY (table_name, row, position)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE cfost_history_changes (position INTEGER PRIMARY KEY, previous BLOB NOT NULL) STRICT;
+-- The rows that are there but not shown, by each row that they name and wait for.
+CREATE TABLE cfost_waiting (
+  parent_table TEXT NOT NULL, parent BLOB NOT NULL, table_name TEXT NOT NULL, id BLOB NOT NULL,
+  PRIMARY KEY (parent_table, parent, table_name, id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE cfost_identity (id BLOB NOT NULL PRIMARY KEY, entry BLOB NOT NULL) STRICT, WITHOUT ROWID;
 -- sealed_key: NULL for an epoch whose changes this device only keeps and relays.
 CREATE TABLE cfost_epochs (

@@ -31,6 +31,7 @@ mod marker;
 mod past;
 mod pool;
 mod rebuild;
+mod references;
 mod registry;
 mod rows;
 pub(crate) mod search;
@@ -147,6 +148,7 @@ impl Store {
             tables.iter().map(|table| Ok(table.create_or_check(&conn)? | history::prepare(&conn, table.schema)?));
         let created: Vec<bool> = created.collect::<Result<_, StoreError>>()?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
+        references::pass_over(&conn, &tables)?;
         let mut state = State::read(&conn, &tables)?;
         if !is_new && created.contains(&true) {
             // An app that has gained a model shows what the oplog kept of it.

@@ -10,6 +10,7 @@ use super::apply::{Applier, Context};
 use super::changes;
 use super::elements;
 use super::hidden::Hidden;
+use super::references;
 use super::rows::borrowed;
 use super::state::State;
 use super::table::{Table, quoted};
@@ -88,13 +89,15 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Makes the chosen tables anew from what is applied of the oplog.
+/// Makes the chosen tables, and those that refer to them, anew from what is applied of the oplog.
 pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, chosen: &[bool]) -> Result<()> {
+    let chosen = &references::with_dependents(tables, chosen);
     for table in tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table)) {
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
         conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
         history::forget(conn, table.schema.table)?;
         elements::clear(conn, table)?;
+        conn.prepare_cached("DELETE FROM cfost_waiting WHERE table_name = ?1")?.execute([table.schema.table])?;
     }
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
@@ -241,6 +244,11 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
             let sql = format!("{hidden} = '{name}' ORDER BY 1, 2");
             compare(conn, &scratch, &sql, name, &mut found)?;
         }
+        let sql = format!(
+            "SELECT id, group_concat(parent_table || hex(parent), ' ' ORDER BY parent_table, parent) \
+             FROM cfost_waiting WHERE table_name = '{name}' GROUP BY id ORDER BY id"
+        );
+        compare(conn, &scratch, &sql, name, &mut found)?;
     }
     Ok(found)
 }

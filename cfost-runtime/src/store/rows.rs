@@ -109,10 +109,13 @@ impl<'c> Rows<'c> {
         &mut self,
         table: usize,
         id: &Uuid,
-        values: impl IntoIterator<Item = &'v ValueRef<'v>>,
+        values: impl Iterator<Item = &'v ValueRef<'v>> + Clone,
         stamp: Stamp,
-        hidden: &Hidden,
+        hidden: &mut Hidden,
     ) -> Result<bool, StoreError> {
+        if !self.parents_are_shown(table, values.clone())? {
+            return Ok(false);
+        }
         if hidden.any(table) && self.hidden_state(table, id)?.is_some() {
             return Ok(false);
         }
@@ -122,17 +125,18 @@ impl<'c> Rows<'c> {
         RowClock::encode_fresh(columns, stamp, &mut clock);
         let insert = prepared(&mut self.statements[table].insert, self.conn, &self.tables[table].insert)?;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
-        for (n, value) in values.into_iter().enumerate() {
+        for (n, value) in values.enumerate() {
             insert.raw_bind_parameter(n + 2, value)?;
         }
         insert.raw_bind_parameter(columns + 2, clock.as_slice())?;
-        let inserted = insert.raw_execute()?;
+        let inserted = insert.raw_execute()? == 1;
         self.clock = clock;
-        if inserted == 1 {
+        if inserted {
             self.touched.set_writer(stamp.writer);
             self.touched.row(table, id);
+            self.show_dependents((table, *id), hidden)?;
         }
-        Ok(inserted == 1)
+        Ok(inserted)
     }
 
     /// The row if it is visible.
@@ -188,40 +192,80 @@ impl<'c> Rows<'c> {
         registry: &Registry,
         hidden: &mut Hidden,
     ) -> Result<bool, StoreError> {
-        self.touched.set_writer(op.stamp.writer);
+        if inserted {
+            self.touched.set_writer(stamp.writer);
+            self.touched.row(table, id);
+            self.show_dependents((table, *id), hidden)?;
+        }
+        Ok(inserted)
         let merged = row.merge(op, registry);
         if !merged.life && merged.columns.is_empty() {
             return Ok(place == Place::Visible);
         }
-        let visible = row.life == Life::Alive && self.tables[table].is_complete(&row);
+        let visible = self.is_there(table, &row)
+            && if was_there && !self.tables[table].links.any_parent(&merged.columns) {
+                // It leads to what it led to before.
+                place == Place::Visible
+            } else {
+                self.is_upheld((table, *id), &row.values, hidden)?
+            };
         match (place, visible) {
             (Place::Visible, true) => self.update(table, id, &row, &merged.columns)?,
             (_, true) => {
-                if place == Place::Hidden {
-                    self.conn
-                        .prepare_cached(DELETE_HIDDEN)?
-                        .execute((self.tables[table].schema.table, id.as_bytes()))?;
-                }
-                self.insert(table, id, &row)?;
-                self.follow(table, id, true, hidden)?;
+                self.set_awaited((table, *id), &awaited, &[])?;
+                self.show(table, id, &row, place, hidden)?;
+                self.show_dependents((table, *id), hidden)?;
             }
             (_, false) => {
-                hidden.set(table);
-                let state = encode_hidden(&row)?;
-                let name = self.tables[table].schema.table;
-                self.conn.prepare_cached(INSERT_HIDDEN)?.execute((name, id.as_bytes(), state))?;
+                self.hide(table, id, &row, place, hidden)?;
+                let awaits = self.awaited(table, Place::Hidden, &row);
+                self.set_awaited((table, *id), &awaited, &awaits)?;
                 if place == Place::Visible {
-                    self.remove(table, id)?;
-                    self.follow(table, id, false, hidden)?;
+                    self.hide_dependents((table, *id), hidden)?;
                 }
             }
         }
         Ok(visible)
     }
 
-    /// A row is shown from now on, or not any more: what belongs to it follows.
-    fn follow(&mut self, table: usize, id: &Uuid, shown: bool, hidden: &mut Hidden) -> Result<(), StoreError> {
-        if shown { self.show_elements(table, id, hidden) } else { self.hide_elements(table, id, hidden) }
+    /// Whether a row is there by itself: alive, and every required column has been written.
+    pub(super) fn is_there(&self, table: usize, row: &Row<Value>) -> bool {
+        row.life == Life::Alive && self.tables[table].is_complete(row)
+    }
+
+    /// Puts a row that wasn't shown into its table, with its elements.
+    pub(super) fn show(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        row: &Row<Value>,
+        place: Place,
+        hidden: &Hidden,
+    ) -> Result<(), StoreError> {
+        if place == Place::Hidden {
+            self.conn.prepare_cached(DELETE_HIDDEN)?.execute((self.tables[table].schema.table, id.as_bytes()))?;
+        }
+        self.insert(table, id, row)?;
+        self.show_elements(table, id, hidden)
+    }
+
+    /// Keeps a row where hidden ones are, and takes it and its elements out of their tables if they were there.
+    pub(super) fn hide(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        row: &Row<Value>,
+        place: Place,
+        hidden: &mut Hidden,
+    ) -> Result<(), StoreError> {
+        hidden.set(table);
+        let (name, state) = (self.tables[table].schema.table, encode_hidden(row)?);
+        self.conn.prepare_cached(INSERT_HIDDEN)?.execute((name, id.as_bytes(), state))?;
+        if place == Place::Visible {
+            self.remove(table, id)?;
+            self.hide_elements(table, id, hidden)?;
+        }
+        Ok(())
     }
 
     fn insert(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<(), StoreError> {
@@ -273,7 +317,7 @@ impl<'c> Rows<'c> {
         bytes
     }
 
-    fn hidden_state(&self, table: usize, id: &Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn hidden_state(&self, table: usize, id: &Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         let name = self.tables[table].schema.table;
         let mut select = self.conn.prepare_cached(SELECT_HIDDEN)?;
         Ok(select.query_row((name, id.as_bytes()), |row| row.get(0)).optional()?)

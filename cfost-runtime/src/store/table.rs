@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
 use super::child::{self, ChildTable};
+use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
 use crate::schema::{
@@ -41,6 +42,8 @@ pub(crate) struct Table {
     pub(super) kept: Vec<bool>,
     /// The tables of the elements, in the order of the schema's collections.
     pub(crate) children: Vec<ChildTable>,
+    /// How its rows are linked to others.
+    pub(super) links: Links,
 }
 
 impl Table {
@@ -67,6 +70,7 @@ impl Table {
             children: schema.collections.iter().map(|of| ChildTable::new(schema, of)).collect(),
             defaults: schema.columns.iter().map(default_value).collect(),
             required: schema.columns.iter().map(is_required).collect(),
+            links: Links::default(),
             kept: schema.columns.iter().map(|column| schema.keeps(column)).collect(),
             schema,
         }
@@ -122,6 +126,10 @@ impl Table {
             sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&name), quoted(schema.table), columns.join(", "));
         }
         self.children.iter().for_each(|child| sql += child.create());
+        for column in references::to_index(schema) {
+            let index = references::index_name(schema, column);
+            sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&index), quoted(schema.table), quoted(column.name));
+        }
         sql
     }
 
@@ -178,10 +186,11 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
             return Err(StoreError::SharedTable { table: schema.table, first, second: schema.model });
         }
     }
-    let tables: Vec<Table> = models.iter().map(|model| Table::new(model.schema)).collect();
+    let mut tables: Vec<Table> = models.iter().map(|model| Table::new(model.schema)).collect();
     for table in &tables {
         let schema = table.schema;
-        let indexes = schema.indexes.iter().map(|index| index_name(schema, index));
+        let indexes = (schema.indexes.iter().map(|index| index_name(schema, index)))
+            .chain(references::to_index(schema).map(|column| references::index_name(schema, column)));
         for name in indexes.chain(table.children.iter().flat_map(ChildTable::names)) {
             let lowercase = name.to_lowercase();
             let taken = if lowercase.starts_with("cfost_") { Some("CFOST") } else { None };
@@ -190,6 +199,7 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
             }
         }
     }
+    references::link(&mut tables)?;
     Ok(tables)
 }
 
@@ -234,6 +244,7 @@ fn shape(schema: &ModelSchema) -> String {
         let kept = if column.immutable { " immutable" } else { "" };
         shape += &format!("column {} {}{kept}\n", column_definition(column), column.rule);
     }
+    shape += &references::shape(schema);
     if !schema.id_from.is_empty() {
         shape += &format!("id from {}\n", schema.id_from.join(" "));
     }

@@ -158,6 +158,7 @@ impl<'c> WriteTx<'c> {
             let (model, field) = (schema.model, schema.columns[kept].field);
             return Err(Error::Immutable { model, field, id: *id });
         }
+        self.check_parents(table, *id, changed.iter().map(|&column| (column, &after.columns[column])))?;
         let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after.columns[column]);
         let values: Vec<_> = changed.iter().map(column).collect();
         let inline = inline(&planned);
@@ -244,12 +245,38 @@ impl<'c> WriteTx<'c> {
         Ok(())
     }
 
-    /// Deletes a row; says whether it was there.
+    /// Refuses a reference to a row that isn't there.
+    pub(super) fn check_parents<'v>(
+        &self,
+        table: usize,
+        id: Uuid,
+        values: impl Iterator<Item = (usize, &'v ValueRef<'v>)> + Clone,
+    ) -> Result<()> {
+        let Some((column, id)) = self.rows.missing_parent((table, id), values)? else { return Ok(()) };
+        let (schema, column) = (self.tables[table].schema, &self.tables[table].schema.columns[column]);
+        let table = column.reference.map_or(schema.table, |reference| reference.table);
+        Err(Error::MissingParent { model: schema.model, field: column.field, table, id })
+    }
+
+    /// Deletes a row, and those that are deleted together with it; says whether it was there.
     pub(crate) fn delete(&mut self, table: usize, id: &Uuid) -> Result<bool> {
         let Some(row) = self.rows.visible(table, id)? else { return Ok(false) };
+        let others = self.rows.cascade((table, *id), &self.state.hidden)?;
+        if others.is_empty() {
+            self.delete_loaded(table, id, (Place::Visible, row))?;
+            return Ok(true);
+        }
+        for (table, id) in others.into_iter().chain([(table, *id)]) {
+            // Deleting one has hidden those that lead to it.
+            let loaded = self.rows.load(table, &id, &self.state.hidden)?;
+            self.delete_loaded(table, &id, loaded)?;
+        }
+        Ok(true)
+    }
+
+    fn delete_loaded(&mut self, table: usize, id: &Uuid, loaded: (Place, Row<Value>)) -> Result<()> {
         let at = self.next_at(table, &[], &[])?;
         let op = RowOp { stamp: self.stamp(at), life: self.tables[table].death(), effects: Vec::new() };
-        let loaded = (Place::Visible, row);
         self.broken = true;
         self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
         let segment = self.segment(table);
@@ -257,7 +284,7 @@ impl<'c> WriteTx<'c> {
         segment.writer.push(shape, id, std::iter::empty())?;
         self.chunk.ops += 1;
         self.broken = false;
-        Ok(true)
+        Ok(())
     }
 
     /// What the database knows of itself.

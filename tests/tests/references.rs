@@ -1,0 +1,511 @@
+//! Rows that refer to others: what becomes of them when the others are deleted, brought back, or come later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfost::oplog::{LogId, OpKind};
+use cfost::prelude::*;
+use cfost::schema::Model;
+use cfost::store::StoreError;
+use cfost::sync::Seqs;
+use cfost::{Error, Result};
+use cfost_tests::fleet::{self, Device};
+use cfost_tests::meaning;
+use proptest::prelude::*;
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "folders", version = 1)]
+struct Folder {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+    #[synced(references = Folder)]
+    parent: Option<Uuid>,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "files", version = 1)]
+struct File {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+    #[synced(references = Folder, on_delete = cascade)]
+    folder: Uuid,
+    #[synced(references = File)]
+    original: Option<Uuid>,
+    #[synced(references = Author, on_delete = keep)]
+    author: Option<Uuid>,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "comments", version = 1, delete = wins)]
+struct Comment {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = File, immutable)]
+    file: Uuid,
+    text: String,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "authors", version = 1)]
+struct Author {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Author, on_delete = cascade)]
+    mentor: Option<Uuid>,
+}
+
+fn models() -> [Model; 4] {
+    models![Comment, File, Author, Folder]
+}
+
+fn two_devices(seed: u64) -> (Device, Device) {
+    let mut devices = fleet::devices(2, &models(), seed).unwrap();
+    let laptop = devices.remove(1);
+    (devices.remove(0), laptop)
+}
+
+fn folder(db: &Db, parent: Option<Uuid>) -> Uuid {
+    db.insert(Folder { name: "folder".into(), parent, ..Folder::default() }).unwrap().id
+}
+
+fn file(db: &Db, folder: Uuid) -> File {
+    db.insert(File { name: "file".into(), folder, ..File::default() }).unwrap()
+}
+
+fn comment(db: &Db, file: Uuid) -> Comment {
+    db.insert(Comment { file, text: "comment".into(), ..Comment::default() }).unwrap()
+}
+
+fn assert_sound(devices: &[&Device]) {
+    for device in devices {
+        let verification = device.db.verify().unwrap();
+        assert!(verification.is_sound(), "{:?}", verification.differences);
+    }
+}
+
+#[test]
+fn a_child_that_is_added_while_its_parent_is_deleted_elsewhere_is_shown_once_the_parent_is_back() {
+    let (phone, laptop) = two_devices(1);
+    let work = folder(&phone.db, None);
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+
+    phone.db.delete::<Folder>(work).unwrap();
+    let inner = folder(&laptop.db, Some(work));
+    let plan = file(&laptop.db, inner);
+    let plan = laptop.db.update(plan.id, |file: &mut File| file.tags.extend(["urgent".to_owned()])).unwrap();
+    let note = comment(&laptop.db, plan.id);
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    for device in [&phone, &laptop] {
+        assert_eq!(device.db.count::<Folder>().unwrap(), 0);
+        assert_eq!(device.db.all::<File>().unwrap(), []);
+        assert_eq!(device.db.all::<Comment>().unwrap(), []);
+        let tags: Vec<(i64,)> = device.db.sql("SELECT count(*) FROM files_tags").rows().unwrap();
+        assert_eq!(tags, [(0,)]);
+    }
+    assert_sound(&[&phone, &laptop]);
+
+    phone.db.insert(Folder { id: work, name: "back".into(), parent: None }).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    for device in [&phone, &laptop] {
+        assert_eq!(device.db.count::<Folder>().unwrap(), 2);
+        assert_eq!(device.db.all::<File>().unwrap(), std::slice::from_ref(&plan));
+        assert_eq!(device.db.all::<Comment>().unwrap(), std::slice::from_ref(&note));
+    }
+    assert_sound(&[&phone, &laptop]);
+}
+
+#[test]
+fn what_a_delete_cascades_to_stays_deleted_when_the_parent_comes_back() {
+    let (phone, laptop) = two_devices(2);
+    let work = folder(&phone.db, None);
+    let (plan, draft) = (file(&phone.db, work), file(&phone.db, work));
+    comment(&phone.db, plan.id);
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    phone.db.delete::<Folder>(work).unwrap();
+    let deletes = phone.db.oplog().unwrap().map(Result::unwrap).filter(|entry| entry.op_type == OpKind::Delete);
+    // One change: the files first, then the folder. The comment is only hidden.
+    let deletes: Vec<_> = deletes.map(|entry| (entry.seq, entry.table, entry.row_id)).collect();
+    let tables: BTreeMap<_, _> = deletes.iter().map(|(_, table, id)| (*id, table.as_str())).collect();
+    assert_eq!(tables, BTreeMap::from([(plan.id, "files"), (draft.id, "files"), (work, "folders")]));
+    assert!(deletes.iter().all(|(seq, ..)| *seq == deletes[0].0));
+
+    // The draft is edited later than it is deleted.
+    laptop.clock.advance(1000);
+    laptop.db.update(draft.id, |file: &mut File| file.name = "final".into()).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    assert_eq!(phone.db.all::<File>().unwrap(), []);
+    phone.clock.advance(2000);
+    phone.db.insert(Folder { id: work, name: "back".into(), parent: None }).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    for device in [&phone, &laptop] {
+        assert_eq!(device.db.all::<File>().unwrap(), [File { name: "final".into(), ..draft.clone() }]);
+        assert_eq!(device.db.all::<Comment>().unwrap(), []);
+    }
+    assert_sound(&[&phone, &laptop]);
+}
+
+#[test]
+fn a_row_may_name_one_that_is_gone_if_its_reference_says_keep() {
+    let (phone, laptop) = two_devices(3);
+    let work = folder(&phone.db, None);
+    let ann = phone.db.insert(Author::default()).unwrap().id;
+    let plan = phone.db.insert(File { author: Some(ann), folder: work, ..File::default() }).unwrap();
+    phone.db.delete::<Author>(ann).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    assert_eq!(laptop.db.all::<File>().unwrap(), std::slice::from_ref(&plan));
+    let nobody = Some(Uuid::from_u128(1));
+    laptop.db.update(plan.id, |file: &mut File| file.author = nobody).unwrap();
+}
+
+#[test]
+fn a_write_that_names_a_row_that_is_not_there_is_refused_and_says_which() {
+    let db = Db::open_in_memory(models()).unwrap();
+    let nowhere = Uuid::from_u128(7);
+    let error = db.insert(File { folder: nowhere, ..File::default() }).unwrap_err();
+    let Error::MissingParent { model: "File", field: "folder", table: "folders", id } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(id, nowhere);
+    assert!(error.to_string().contains("'File.folder' names row"), "{error}");
+    let work = folder(&db, None);
+    let plan = file(&db, work);
+    let moved = db.update(plan.id, |file: &mut File| file.folder = nowhere).unwrap_err();
+    assert!(matches!(moved, Error::MissingParent { field: "folder", .. }), "{moved}");
+    // Nothing was written by either, and the transaction goes on.
+    db.write(|tx| {
+        assert!(tx.update(plan.id, |file: &mut File| file.original = Some(nowhere)).is_err());
+        tx.update(plan.id, |file: &mut File| file.name = "renamed".into())
+    })
+    .unwrap();
+    // A row may name itself.
+    let own = Uuid::from_u128(8);
+    db.insert(Folder { id: own, parent: Some(own), ..Folder::default() }).unwrap();
+    db.delete::<Folder>(own).unwrap();
+    assert_eq!(db.count::<Folder>().unwrap(), 1);
+    assert!(db.verify().unwrap().is_sound());
+}
+
+#[test]
+fn deleting_any_row_of_a_circle_that_cascades_deletes_the_circle() {
+    let (phone, laptop) = two_devices(4);
+    let ids: Vec<Uuid> = (1..=3).map(Uuid::from_u128).collect();
+    phone
+        .db
+        .write(|tx| {
+            ids.iter().try_for_each(|&id| tx.insert(Author { id, mentor: None }).map(drop))?;
+            (0..3).try_for_each(|n| tx.update(ids[n], |row: &mut Author| row.mentor = Some(ids[(n + 1) % 3])).map(drop))
+        })
+        .unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(laptop.db.count::<Author>().unwrap(), 3);
+    laptop.db.delete::<Author>(ids[1]).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(phone.db.count::<Author>().unwrap(), 0);
+    assert_sound(&[&phone, &laptop]);
+}
+
+#[test]
+fn a_circle_of_rows_is_shown_when_its_last_row_arrives_and_hidden_when_one_leaves() {
+    let (phone, laptop) = two_devices(5);
+    let ids: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
+    phone
+        .db
+        .write(|tx| {
+            ids.iter().try_for_each(|&id| tx.insert(Folder { id, ..Folder::default() }).map(drop))?;
+            (0..4).try_for_each(|n| tx.update(ids[n], |row: &mut Folder| row.parent = Some(ids[(n + 1) % 4])).map(drop))
+        })
+        .unwrap();
+    let outside = folder(&phone.db, Some(ids[0]));
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(laptop.db.count::<Folder>().unwrap(), 5);
+    laptop.db.delete::<Folder>(ids[2]).unwrap();
+    assert_eq!(laptop.db.count::<Folder>().unwrap(), 0);
+    // A later edit brings the row back, and with it the circle.
+    phone.clock.advance(1000);
+    phone.db.update(ids[2], |row: &mut Folder| row.name = "edited".into()).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!((phone.db.count::<Folder>().unwrap(), laptop.db.count::<Folder>().unwrap()), (5, 5));
+
+    phone.db.delete::<Folder>(ids[2]).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!((phone.db.count::<Folder>().unwrap(), laptop.db.count::<Folder>().unwrap()), (0, 0));
+    // An insert names rows that are there: the row is inserted outside of the circle, and then closes it.
+    let closed = phone.db.insert(Folder { id: ids[2], parent: Some(ids[3]), ..Folder::default() }).unwrap_err();
+    assert!(matches!(closed, Error::MissingParent { .. }), "{closed}");
+    phone.db.insert(Folder { id: ids[2], ..Folder::default() }).unwrap();
+    phone.db.update(ids[2], |row: &mut Folder| row.parent = Some(ids[3])).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    for device in [&phone, &laptop] {
+        assert_eq!(device.db.count::<Folder>().unwrap(), 5);
+        assert!(device.db.get::<Folder>(outside).unwrap().is_some());
+    }
+    assert_sound(&[&phone, &laptop]);
+}
+
+#[test]
+fn an_app_that_lists_a_model_without_the_one_it_refers_to_is_told_which_is_missing() {
+    let error = Db::open_in_memory(models![File, Author]).unwrap_err();
+    let Error::Store(StoreError::UnknownReference { model: "File", field: "folder", table: "folders" }) = error else {
+        panic!("{error}")
+    };
+    // Whose rows are shown whatever becomes of the other model's, that needs no other model.
+    Db::open_in_memory(models![File, Folder]).unwrap();
+}
+
+#[test]
+fn an_app_without_the_model_leaves_rows_that_another_app_shows_rightly() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("files.db");
+    let db = Db::open(&path, models()).unwrap();
+    let work = folder(&db, None);
+    file(&db, work);
+    drop(db);
+    let db = Db::open(&path, models![Folder, Author]).unwrap();
+    db.delete::<Folder>(work).unwrap();
+    drop(db);
+    let db = Db::open(&path, models()).unwrap();
+    assert_eq!(db.all::<File>().unwrap(), []);
+    assert!(db.verify().unwrap().is_sound());
+    db.insert(Folder { id: work, ..Folder::default() }).unwrap();
+    assert_eq!(db.count::<File>().unwrap(), 1);
+    assert!(db.verify().unwrap().is_sound());
+}
+
+#[test]
+fn the_rows_that_name_a_row_are_found_by_an_index() {
+    let db = Db::open_in_memory(models()).unwrap();
+    for (table, column) in [("files", "folder"), ("files", "original"), ("files", "author"), ("comments", "file")] {
+        let sql = format!("EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {column} = ?");
+        let plan: Vec<(i64, i64, i64, String)> = db.sql(&sql).bind(Uuid::nil()).rows().unwrap();
+        assert!(plan[0].3.contains(&format!("{table}_by_{column}")), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_long_chain_of_rows_that_arrive_from_its_end_is_shown_at_once_when_its_beginning_does() {
+    let devices = fleet::devices(3, &models(), 6).unwrap();
+    let ids: Vec<Uuid> = (1..=2000).map(Uuid::from_u128).collect();
+    // The beginning in the log of one device, the rest in that of another, from the end.
+    let first = Folder { id: ids[0], ..Folder::default() };
+    devices[0].db.insert(first.clone()).unwrap();
+    fleet::sync(&devices[0].db, &devices[1].db).unwrap();
+    let rest = ids.windows(2).map(|pair| Folder { id: pair[1], parent: Some(pair[0]), ..Folder::default() });
+    devices[1].db.insert_all(rest).unwrap();
+    devices[1]
+        .db
+        .write(|tx| {
+            ids[1..].iter().rev().try_for_each(|&id| tx.update(id, |row: &mut Folder| row.name = "x".into()).map(drop))
+        })
+        .unwrap();
+    let (writer, reader) = (log_of(&devices[1]), &devices[2]);
+    deliver(&devices[1], reader, writer);
+    assert_eq!(reader.db.count::<Folder>().unwrap(), 0);
+    deliver(&devices[1], reader, log_of(&devices[0]));
+    assert_eq!(reader.db.count::<Folder>().unwrap(), 2000);
+    reader.db.delete::<Folder>(ids[0]).unwrap();
+    assert_eq!(reader.db.count::<Folder>().unwrap(), 0);
+    reader.db.insert(first).unwrap();
+    assert_eq!(reader.db.count::<Folder>().unwrap(), 2000);
+    assert_sound(&[reader]);
+}
+
+fn log_of(device: &Device) -> LogId {
+    let replica = device.db.replica().unwrap();
+    let space = replica.spaces(replica.device()).unwrap()[0];
+    replica.own_log(space).unwrap().unwrap()
+}
+
+/// Brings the next run of one log from a device to another, and nothing else; says whether there was one.
+fn deliver(from: &Device, to: &Device, log: LogId) -> bool {
+    let (from, to) = (from.db.replica().unwrap(), to.db.replica().unwrap());
+    let space = from.spaces(to.device()).unwrap()[0];
+    let held = to.frontier(space).unwrap().head(log).seq;
+    let mut all: Seqs = from.frontier(space).unwrap().iter().map(|(log, head)| (log, head.seq)).collect();
+    all.insert(log, held);
+    let served = from.runs_after(space, &all, 1).unwrap();
+    let runs: Vec<_> = served.into_iter().map(|served| served.run).collect();
+    if runs.is_empty() {
+        return false;
+    }
+    let applied = to.apply(runs).unwrap();
+    assert!(applied.refused.is_empty(), "{:?}", applied.refused);
+    true
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Folder { id: u8, parent: Option<u8> },
+    File { id: u8, folder: u8, original: Option<u8> },
+    Comment { id: u8, file: u8 },
+    Author { id: u8, mentor: Option<u8> },
+    MoveFolder { id: u8, parent: Option<u8> },
+    MoveFile { id: u8, folder: u8, original: Option<u8> },
+    MoveAuthor { id: u8, mentor: Option<u8> },
+    Rename { table: u8, id: u8 },
+    Delete { table: u8, id: u8 },
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Write { device: usize, writes: Vec<Write> },
+    Sync { from: usize, to: usize },
+    Wait { device: usize, ms: u64 },
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    let id = || 0..3_u8;
+    let maybe = || proptest::option::weighted(0.8, 0..3_u8);
+    prop_oneof![
+        4 => (id(), maybe()).prop_map(|(id, parent)| Write::Folder { id, parent }),
+        4 => (id(), id(), maybe()).prop_map(|(id, folder, original)| Write::File { id, folder, original }),
+        2 => (id(), id()).prop_map(|(id, file)| Write::Comment { id, file }),
+        2 => (id(), maybe()).prop_map(|(id, mentor)| Write::Author { id, mentor }),
+        4 => (id(), maybe()).prop_map(|(id, parent)| Write::MoveFolder { id, parent }),
+        2 => (id(), id(), maybe()).prop_map(|(id, folder, original)| Write::MoveFile { id, folder, original }),
+        2 => (id(), maybe()).prop_map(|(id, mentor)| Write::MoveAuthor { id, mentor }),
+        4 => (0..4_u8, id()).prop_map(|(table, id)| Write::Rename { table, id }),
+        4 => (0..4_u8, id()).prop_map(|(table, id)| Write::Delete { table, id }),
+    ]
+}
+
+fn event(devices: usize) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => (0..devices, proptest::collection::vec(write(), 1..4))
+            .prop_map(|(device, writes)| Event::Write { device, writes }),
+        2 => (0..devices, 0..devices).prop_map(|(from, to)| Event::Sync { from, to }),
+        1 => (0..devices, 0..10_000_u64).prop_map(|(device, ms)| Event::Wait { device, ms }),
+    ]
+}
+
+fn uuid(id: u8) -> Uuid {
+    Uuid::from_u128(u128::from(id) + 1)
+}
+
+fn perform(tx: &mut Tx<'_>, write: Write) -> Result<()> {
+    match write {
+        Write::Folder { id, parent } => {
+            tx.insert(Folder { id: uuid(id), name: String::new(), parent: parent.map(uuid) }).map(drop)
+        }
+        Write::File { id, folder, original } => {
+            let (folder, original) = (uuid(folder), original.map(uuid));
+            tx.insert(File { id: uuid(id), folder, original, ..File::default() }).map(drop)
+        }
+        Write::Comment { id, file } => {
+            tx.insert(Comment { id: uuid(id), file: uuid(file), text: String::new() }).map(drop)
+        }
+        Write::Author { id, mentor } => tx.insert(Author { id: uuid(id), mentor: mentor.map(uuid) }).map(drop),
+        Write::MoveFolder { id, parent } => {
+            tx.update(uuid(id), |row: &mut Folder| row.parent = parent.map(uuid)).map(drop)
+        }
+        Write::MoveFile { id, folder, original } => {
+            let moved = |row: &mut File| (row.folder, row.original) = (uuid(folder), original.map(uuid));
+            tx.update(uuid(id), moved).map(drop)
+        }
+        Write::MoveAuthor { id, mentor } => {
+            tx.update(uuid(id), |row: &mut Author| row.mentor = mentor.map(uuid)).map(drop)
+        }
+        Write::Rename { table: 0, id } => tx.update(uuid(id), |row: &mut Folder| row.name += "x").map(drop),
+        Write::Rename { table: 1, id } => tx.update(uuid(id), |row: &mut File| row.name += "x").map(drop),
+        Write::Rename { table, id } => {
+            // Toggled, so that elements are there, are removed, and come back with their row.
+            let tag = format!("tag {table}");
+            let toggle = |row: &mut File| {
+                if !row.tags.remove(&tag) {
+                    row.tags.insert(tag);
+                }
+            };
+            tx.update(uuid(id), toggle).map(drop)
+        }
+        Write::Delete { table: 0, id } => tx.delete::<Folder>(uuid(id)),
+        Write::Delete { table: 1, id } => tx.delete::<File>(uuid(id)),
+        Write::Delete { table: 2, id } => tx.delete::<Comment>(uuid(id)),
+        Write::Delete { id, .. } => tx.delete::<Author>(uuid(id)),
+    }
+}
+
+/// A refusal leaves everything as it was; any other error is one of the test.
+fn is_refusal(error: &Error) -> bool {
+    use Error::{Deleted, Exists, Immutable, MissingParent, NotFound};
+
+    matches!(error, Exists { .. } | NotFound { .. } | MissingParent { .. } | Deleted { .. } | Immutable { .. })
+}
+
+fn assert_as_meant(device: &Device) -> Result<(), TestCaseError> {
+    let meant = meaning::meant(&device.db, &models()).unwrap();
+    prop_assert_eq!(&meaning::shown::<Folder>(&device.db).unwrap(), &meant["folders"]);
+    prop_assert_eq!(&meaning::shown::<File>(&device.db).unwrap(), &meant["files"]);
+    prop_assert_eq!(&meaning::shown::<Comment>(&device.db).unwrap(), &meant["comments"]);
+    prop_assert_eq!(&meaning::shown::<Author>(&device.db).unwrap(), &meant["authors"]);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_shown_is_a_function_of_the_ops_alone_whatever_their_order(
+        seed in any::<u32>(),
+        events in proptest::collection::vec(event(3), 1..60),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 256),
+    ) {
+        // The fourth device hears nothing until the end.
+        let devices = fleet::devices(4, &models(), u64::from(seed)).unwrap();
+        for event in &events {
+            match *event {
+                Event::Write { device, ref writes } => {
+                    devices[device].db.write(|tx| {
+                        for &write in writes {
+                            match perform(tx, write) {
+                                Err(error) if !is_refusal(&error) => return Err(error),
+                                _ => {}
+                            }
+                        }
+                        Ok(())
+                    }).unwrap();
+                    // Signed, so that it can be delivered by itself.
+                    let replica = devices[device].db.replica().unwrap();
+                    replica.runs_after(replica.spaces(replica.device()).unwrap()[0], &Seqs::new(), 0).unwrap();
+                    assert_as_meant(&devices[device])?;
+                }
+                Event::Sync { from, to } if from != to => {
+                    fleet::sync(&devices[from].db, &devices[to].db).unwrap();
+                    assert_as_meant(&devices[from])?;
+                    assert_as_meant(&devices[to])?;
+                }
+                Event::Sync { .. } => {}
+                Event::Wait { device, ms } => devices[device].clock.advance(ms),
+            }
+        }
+        // Some changes in an order in which no session would bring them, then the rest.
+        let mut logs: BTreeSet<(usize, LogId)> = (0..3).map(|n| (n, log_of(&devices[n]))).collect();
+        for index in order {
+            if logs.is_empty() {
+                break;
+            }
+            let next = *index.get(&logs.iter().copied().collect::<Vec<_>>());
+            if deliver(&devices[next.0], &devices[3], next.1) {
+                assert_as_meant(&devices[3])?;
+            } else {
+                logs.remove(&next);
+            }
+        }
+        for _ in 0..2 {
+            for device in &devices[1..] {
+                fleet::sync(&devices[0].db, &device.db).unwrap();
+            }
+        }
+        let rows = |device: &Device| {
+            let db = &device.db;
+            (db.all::<Folder>().unwrap(), db.all::<File>().unwrap(), db.all::<Comment>().unwrap(), db.all::<Author>().unwrap())
+        };
+        for device in &devices {
+            assert_as_meant(device)?;
+            prop_assert_eq!(rows(device), rows(&devices[0]));
+            let verification = device.db.verify().unwrap();
+            prop_assert!(verification.is_sound(), "{:?}", verification.differences);
+        }
+    }
+}
