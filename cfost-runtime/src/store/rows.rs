@@ -192,12 +192,9 @@ impl<'c> Rows<'c> {
         registry: &Registry,
         hidden: &mut Hidden,
     ) -> Result<bool, StoreError> {
-        if inserted {
-            self.touched.set_writer(stamp.writer);
-            self.touched.row(table, id);
-            self.show_dependents((table, *id), hidden)?;
-        }
-        Ok(inserted)
+        self.touched.set_writer(op.stamp.writer);
+        let was_there = place != Place::Nowhere && self.is_there(table, &row);
+        let awaited = self.awaited(table, place, &row);
         let merged = row.merge(op, registry);
         if !merged.life && merged.columns.is_empty() {
             return Ok(place == Place::Visible);
