@@ -128,6 +128,45 @@ fn a_delete_and_an_edit_that_did_not_know_of_each_other_are_both_told() {
     assert_eq!(gone.column("completed").unwrap().value, Value::Integer(1));
 }
 
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "contacts", version = 1, delete = wins, history)]
+struct Contact {
+    #[synced(id(from(email)))]
+    id: Uuid,
+    email: String,
+    #[synced(immutable)]
+    first_met: String,
+    name: String,
+}
+
+#[test]
+fn of_what_is_immutable_the_later_insert_has_lost_and_a_final_delete_wins_over_edits() {
+    let devices = fleet::devices(2, &models![Contact], 11).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let ada = |met: &str| Contact { email: "ada@example.org".into(), first_met: met.into(), ..Contact::default() };
+    let id = phone.db.insert(ada("at work")).unwrap().id;
+    laptop.clock.advance(1000);
+    laptop.db.insert(ada("on a train")).unwrap();
+    laptop.db.update(id, |contact: &mut Contact| contact.name = "Ada".into()).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    let met = phone.db.explain::<Contact>(id).unwrap();
+    let met = met.column("first_met").unwrap();
+    assert_eq!((&met.value, met.lost.len()), (&Value::Text("at work".into()), 1));
+    assert_eq!(met.lost[0].value, Value::Text("on a train".into()));
+
+    phone.db.delete::<Contact>(id).unwrap();
+    laptop.clock.advance(1000);
+    laptop.db.update(id, |contact: &mut Contact| contact.name = "Ada L.".into()).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    for device in &devices {
+        let life = device.db.explain::<Contact>(id).unwrap().life;
+        assert_eq!((life.shown, life.written.unwrap().device), (Shown::Gone, this(&phone.db)));
+        assert_eq!((life.lost.len(), life.lost[0].0), (1, OpKind::Update));
+        assert_eq!(device.db.history::<Contact>(id).unwrap().len(), 5);
+        assert_sound(&device.db);
+    }
+}
+
 #[test]
 fn what_a_third_device_passed_on_counts_as_known() {
     let devices = fleet::devices(3, &[PLAIN], 3).unwrap();

@@ -200,6 +200,47 @@ fn a_row_that_another_device_has_deleted_stays_deleted() {
     assert_eq!(phone.db.count::<Todo>().unwrap(), 0);
 }
 
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "contacts", version = 1, delete = wins)]
+struct Contact {
+    #[synced(id(from(email)))]
+    id: Uuid,
+    email: String,
+    name: String,
+}
+
+#[test]
+fn a_final_delete_is_not_taken_back_and_what_never_changes_stays() {
+    let db = Db::open_in_memory(models![Contact]).unwrap();
+    let ada = db.insert(Contact { email: "ada@example.org".into(), ..Contact::default() }).unwrap();
+    db.update(ada.id, |contact: &mut Contact| contact.name = "Ada".into()).unwrap();
+    db.undo().unwrap();
+    assert_eq!(db.all::<Contact>().unwrap(), std::slice::from_ref(&ada));
+    db.delete::<Contact>(ada.id).unwrap();
+    assert_eq!(db.undo().unwrap().rows[0].outcome, UndoOutcome::Kept);
+    assert_eq!(db.count::<Contact>().unwrap(), 0);
+    assert_sound(&db);
+}
+
+#[test]
+fn an_insert_that_another_device_made_too_is_taken_back_to_what_that_one_wrote() {
+    let devices = fleet::devices(2, &models![Contact], 5).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let ada = |name: &str| Contact { email: "ada@example.org".into(), name: name.into(), ..Contact::default() };
+    let id = laptop.db.insert(ada("Ada L.")).unwrap().id;
+    phone.clock.advance(1000);
+    phone.db.insert(ada("Ada")).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(phone.db.get::<Contact>(id).unwrap().unwrap().name, "Ada");
+    let undone = phone.db.undo().unwrap();
+    assert_eq!(
+        (undone.rows[0].outcome, &undone.rows[0].columns[..]),
+        (UndoOutcome::Reverted, &["name".to_owned()][..])
+    );
+    assert_eq!(phone.db.get::<Contact>(id).unwrap().unwrap().name, "Ada L.");
+    assert_sound(&phone.db);
+}
+
 #[test]
 fn only_what_this_device_wrote_is_taken_back() {
     let (devices, milk) = two();
