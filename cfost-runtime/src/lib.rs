@@ -17,5 +17,6 @@ pub mod query;
 pub mod schema;
 pub mod store;
 pub mod sync;
+pub mod testing;
 
 pub use error::{Error, Result};

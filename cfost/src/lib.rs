@@ -67,6 +67,38 @@ pub use cfost_runtime::store::Origin;
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
 pub use uuid::Uuid;
 
+/// ```
+/// use cfost::prelude::*;
+/// use cfost::testing;
+///
+/// #[derive(Synced, Debug, Clone, Default, PartialEq)]
+/// #[synced(table = "todos", version = 1)]
+/// struct Todo {
+///     #[synced(id)]
+///     id: Uuid,
+///     title: String,
+///     #[crdt(counter)]
+///     votes: i64,
+/// }
+///
+/// # fn main() -> cfost::Result<()> {
+/// // In an app this is the one line of a `#[test]`.
+/// testing::merge_laws::<Todo>();
+///
+/// // And what the app makes of it is told as a story.
+/// let devices = testing::devices(2, &models![Todo], 1)?;
+/// let (phone, laptop) = (&devices[0].db, &devices[1].db);
+/// let milk = phone.insert(Todo { title: "Buy milk".into(), ..Todo::default() })?;
+/// testing::sync(phone, laptop)?;
+/// phone.update(milk.id, |todo: &mut Todo| todo.votes += 1)?;
+/// laptop.update(milk.id, |todo: &mut Todo| todo.votes += 2)?;
+/// testing::sync(phone, laptop)?;
+/// assert_eq!(phone.all::<Todo>()?, laptop.all::<Todo>()?);
+/// # Ok(())
+/// # }
+/// ```
+pub use cfost_runtime::testing;
+
 /// What most apps use: `use cfost::prelude::*;`.
 ///
 /// Of `SyncedValue` only the derive is here: the trait's methods would be in the way of the app's own

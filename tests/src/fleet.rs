@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use cfost::host::{Host, ManualClock};
-use cfost::identity::pairing::{Invitation, Inviter, InviterEvent, Joiner, JoinerEvent};
 use cfost::schema::Model;
 use cfost::sync::Event;
 use cfost::sync::pipe::{End, Pipe};
@@ -75,26 +74,7 @@ pub fn devices(count: usize, models: &[Model], seed: u64) -> Result<Vec<Device>>
 /// # Errors
 /// When one side refuses.
 pub fn pair(inviter: &Db, joiner: &Db, host: &Host) -> Result<()> {
-    let (inviting, joining) = (inviter.device_keys()?, joiner.device_keys()?);
-    let invitation = Invitation::create(host, inviter.user()?.id, &inviting.public(), []);
-    let mut authorised = Inviter::new(host.clone(), invitation.clone());
-    let mut new = Joiner::new(host.clone(), invitation, joining.clone(), "new device")?;
-    let request = new.start(&inviting.public().transport)?;
-    if let InviterEvent::Consume(pairing) = authorised.receive(&joining.public().transport, &request)? {
-        inviter.consume_pairing(pairing)?;
-    }
-    let JoinerEvent::ShowDigits(digits) = new.receive(&authorised.consumed()?)? else {
-        return Err(cfost::Error::abort("the digits were not shown"));
-    };
-    let request = authorised.confirm(&digits.to_string())?;
-    let admitted = inviter.admit(request)?;
-    let keys: Vec<_> = admitted.space_keys.iter().map(|(space, key)| (*space, key)).collect();
-    for message in authorised.admit(&admitted.log, &keys)? {
-        if let JoinerEvent::Joined(joined) = new.receive(&message)? {
-            joiner.become_device(&joined)?;
-        }
-    }
-    Ok(())
+    cfost::testing::pair(inviter, joiner, host)
 }
 
 /// What one session brought to the device that opened it.

@@ -156,6 +156,10 @@ impl Db {
         model_rows::count(&conn, table)
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// A connection to read a model's table with.
     fn reading(&self, schema: &'static ModelSchema) -> Result<(ReadConnection<'_>, &Table)> {
         let tables = self.store.tables();

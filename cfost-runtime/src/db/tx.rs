@@ -27,6 +27,10 @@ impl<'a> Tx<'a> {
         Self { inner }
     }
 
+    pub(crate) fn inner(&mut self) -> &mut WriteTx<'a> {
+        &mut self.inner
+    }
+
     pub(super) fn into_inner(self) -> WriteTx<'a> {
         self.inner
     }

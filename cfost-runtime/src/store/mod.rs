@@ -13,6 +13,7 @@ mod apply;
 mod causality;
 mod changes;
 mod child;
+mod dump;
 mod edits;
 mod elements;
 mod entries;

@@ -1,0 +1,54 @@
+//! All rows as text, to compare databases with each other: what is shown, without the clocks, whose writers have
+//! other numbers on every device.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::rows::borrowed;
+use super::table::{CLOCK_COLUMN, quoted};
+use super::{Store, StoreError};
+use crate::clock::Timestamp;
+use crate::error::Result;
+
+/// Per table, a line per row, sorted.
+pub(crate) type Dump = BTreeMap<String, Vec<String>>;
+
+impl Store {
+    /// What the database shows.
+    pub(crate) fn dump(&self) -> Result<Dump> {
+        let conn = self.reader()?;
+        let _snapshot = conn.unchecked_transaction()?;
+        self.dump_tables(&conn)
+    }
+
+    /// What the database showed at a time; nothing before the first change.
+    pub(crate) fn dump_at(&self, at: Timestamp) -> Result<Dump> {
+        self.dump_tables(&self.at(at)?)
+    }
+
+    fn dump_tables(&self, conn: &Connection) -> Result<Dump> {
+        let names = self.tables.iter().flat_map(|table| {
+            let children = table.children.iter().map(|child| child.name.clone());
+            std::iter::once(table.schema.table.to_owned()).chain(children)
+        });
+        names.map(|name| dump_table(conn, &name).map(|rows| (name, rows)).map_err(Into::into)).collect()
+    }
+}
+
+fn dump_table(conn: &Connection, name: &str) -> Result<Vec<String>, StoreError> {
+    let mut select = conn.prepare(&format!("SELECT * FROM {}", quoted(name)))?;
+    let columns: Vec<usize> = (0..select.column_count()).collect();
+    let names: Vec<String> = select.column_names().map(str::to_owned).collect();
+    let mut rows = select.query([])?;
+    let mut lines = Vec::new();
+    while let Some(row) = rows.next()? {
+        let mut line = String::new();
+        for &column in columns.iter().filter(|&&column| names[column] != CLOCK_COLUMN) {
+            line += &format!("{} = {}, ", names[column], borrowed(row.get_ref(column)?)?);
+        }
+        lines.push(line);
+    }
+    lines.sort();
+    Ok(lines)
+}

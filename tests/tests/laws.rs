@@ -1,0 +1,64 @@
+//! The test that an app writes for its models finds nothing in ours, and finds what is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cfost::prelude::*;
+use cfost::testing;
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "todos", version = 1, history)]
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    completed: bool,
+    #[crdt(counter)]
+    votes: i64,
+    weight: Option<f64>,
+    stamp: Vec<u8>,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "contacts", version = 1, delete = wins)]
+struct Contact {
+    #[synced(id(from(email)))]
+    id: Uuid,
+    email: String,
+    #[synced(immutable)]
+    first_met: Option<String>,
+    name: String,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "notes", version = 1, history)]
+struct Note {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+    #[crdt(map)]
+    ratings: BTreeMap<i64, String>,
+    #[crdt(list)]
+    lines: List<String>,
+}
+
+#[test]
+fn sets_maps_and_lists_keep_the_laws() {
+    testing::merge_laws::<Note>();
+}
+
+#[test]
+fn cells_and_counters_keep_the_laws() {
+    testing::merge_laws::<Todo>();
+}
+
+#[test]
+fn rows_that_are_made_from_values_and_deleted_for_good_keep_the_laws() {
+    testing::merge_laws::<Contact>();
+}
+
+#[test]
+fn several_models_keep_the_laws_together() {
+    testing::merge_laws_of(models![Todo, Contact]);
+}
