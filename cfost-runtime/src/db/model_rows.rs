@@ -126,7 +126,7 @@ fn visit_rows(
             None => id_of(row, table)?,
         };
         let collections = read_elements(conn, table, &id)?;
-        visit(id, RowValues { columns: values(row, table)?, collections })?;
+        visit(id, RowValues::new(values(row, table)?, collections))?;
     }
     Ok(())
 }
@@ -137,11 +137,8 @@ pub(super) fn lent(stored: &Stored) -> RowValues<'_> {
 }
 
 fn lent_parts<'a>(columns: &'a [Value], collections: &'a [Vec<Element<'static>>]) -> RowValues<'a> {
-    let collections = collections.iter();
-    RowValues {
-        columns: columns.iter().map(Value::as_ref).collect(),
-        collections: collections.map(|elements| elements.iter().map(Element::borrowed).collect()).collect(),
-    }
+    let collections = collections.iter().map(|elements| elements.iter().map(Element::borrowed).collect());
+    RowValues::new(columns.iter().map(Value::as_ref).collect(), collections.collect())
 }
 
 /// What a row held before it is edited: its values, and the elements of each collection.

@@ -16,6 +16,18 @@ pub struct RowValues<'a> {
     pub texts: Vec<TextValue<'a>>,
 }
 
+impl<'a> RowValues<'a> {
+    /// What a row holds whose texts, if it has any, are read elsewhere.
+    pub fn new(columns: Vec<ValueRef<'a>>, collections: Vec<Vec<Element<'a>>>) -> Self {
+        Self {
+            columns,
+            collections,
+            #[cfg(feature = "text")]
+            texts: Vec::new(),
+        }
+    }
+}
+
 /// Collects what a row's fields hold, in the order of the model's columns.
 #[derive(Debug)]
 pub struct RowEncoder<'a> {

@@ -41,7 +41,7 @@ impl WriteTx<'_> {
         at: Timestamp,
         (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
     ) -> Result<()> {
-        let RowValues { columns: values, collections } = values;
+        let (values, collections) = (&values.columns, &values.collections);
         let stamp = self.stamp(at);
         self.broken = true;
         if !self.rows.create(table, &id, values.iter(), stamp, &mut self.state.hidden)? {

@@ -171,7 +171,7 @@ pub(super) fn write_carried(
     for (table, rows) in carried.into_iter().enumerate() {
         for (id, CarriedRow { columns, collections }) in rows {
             let columns: Vec<_> = columns.iter().map(Value::as_ref).collect();
-            tx.insert_as(table, id, &RowValues { columns, collections })?;
+            tx.insert_as(table, id, &RowValues::new(columns, collections))?;
         }
     }
     if let Some(finished) = tx.finish(&mut Sealer::new())? {

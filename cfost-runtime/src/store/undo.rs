@@ -249,7 +249,7 @@ fn undo_row(
         let collections = if outcome == UndoOutcome::Deleted { &before.1 } else { &without.collections };
         let borrowed = collections.iter().map(|elements| elements.iter().map(Element::borrowed).collect());
         let columns_after = earlier_values(table, &before.0, earlier);
-        let after = RowValues { columns: columns_after, collections: borrowed.collect() };
+        let after = RowValues::new(columns_after, borrowed.collect());
         columns = names(&|n| before.0[n].as_ref() != after.columns[n]);
         let elements = schema.collections.iter().zip(before.1.iter().zip(collections));
         columns.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));

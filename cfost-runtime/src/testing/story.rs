@@ -85,7 +85,7 @@ impl<'a> Story<'a> {
         let schema = self.schemas[table];
         let columns = schema.columns.iter().map(|column| self.value(column)).collect();
         let collections = schema.collections.iter().map(|of| self.elements(of, &[])).collect();
-        let id = tx.inner().insert(table, given, &RowValues { columns, collections })?;
+        let id = tx.inner().insert(table, given, &RowValues::new(columns, collections))?;
         self.tell(&format!("row {id} of '{}'", schema.table));
         if !known.contains(&id) {
             self.rows.push((table, id));
@@ -113,7 +113,13 @@ impl<'a> Story<'a> {
                 edited.push(format!("{}: {} elements", collection.name, collections[n].len()));
             }
         }
-        tx.inner().update(table, &id, stored.row, &(before.clone(), elements), &RowValues { columns, collections })?;
+        tx.inner().update(
+            table,
+            &id,
+            stored.row,
+            &(before.clone(), elements),
+            &RowValues::new(columns, collections),
+        )?;
         self.tell(&format!("row {id} of '{}': {}", schema.table, edited.join(", ")));
         Ok(())
     }
