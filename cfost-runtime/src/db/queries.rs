@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::model_rows::{self, table_number};
 use super::{Db, Past, Tx};
 use crate::error::Result;
-use crate::query::{Output, Query, Spec, With, statement};
+use crate::query::{Output, Query, Spec, Statement, With, statement};
 use crate::schema::{RowId, Synced, ValueRef};
 use crate::store::{ReadConnection, Table};
 use sealed::Reads;
@@ -110,6 +110,15 @@ impl<M: Synced> Query<M> {
         source.reading()?.run(false, |conn, tables| any(conn, tables, self.spec(), Output::Exists))
     }
 
+    /// How SQLite goes about it, one line per step: `SEARCH` by an index, `SCAN` through a table. For tests and
+    /// for finding out why a query is slow.
+    ///
+    /// # Errors
+    /// As [`Query::all`].
+    pub fn plan(&self, source: &impl Source) -> Result<Vec<String>> {
+        source.reading()?.run(false, |conn, tables| plan(conn, tables, self.spec()))
+    }
+
     /// The ids of the rows, in their order.
     ///
     /// # Errors
@@ -168,7 +177,11 @@ fn reference<M: Synced>(row: &M, place: usize) -> Result<Option<uuid::Uuid>> {
 /// The rows that a query finds.
 pub(super) fn rows<M: Synced>(conn: &Connection, tables: &[Table], spec: &Spec) -> Result<Vec<M>> {
     let table = table(tables, spec)?;
-    model_rows::found(conn, table, &statement(spec, Output::Rows)?)
+    let mut rows: Vec<M> = model_rows::found(conn, table, &statement(spec, Output::Rows)?)?;
+    if spec.is_unordered() {
+        rows.sort_by_key(|row| (M::MAPPING.id)(row).to_uuid());
+    }
+    Ok(rows)
 }
 
 /// The table of a query's rows; all models that it reads must be the database's.
@@ -195,6 +208,18 @@ pub(super) fn any(conn: &Connection, tables: &[Table], spec: &Spec, output: Outp
     Ok(select.raw_query().next()?.is_some())
 }
 
+fn plan(conn: &Connection, tables: &[Table], spec: &Spec) -> Result<Vec<String>> {
+    table(tables, spec)?;
+    let Statement { sql, values } = statement(spec, Output::Rows)?;
+    let mut select = model_rows::prepared(conn, &Statement { sql: format!("EXPLAIN QUERY PLAN {sql}"), values })?;
+    let mut rows = select.raw_query();
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next()? {
+        steps.push(row.get("detail")?);
+    }
+    Ok(steps)
+}
+
 fn ids(conn: &Connection, tables: &[Table], spec: &Spec) -> Result<Vec<uuid::Uuid>> {
     table(tables, spec)?;
     let statement = statement(spec, Output::Ids)?;
@@ -203,6 +228,9 @@ fn ids(conn: &Connection, tables: &[Table], spec: &Spec) -> Result<Vec<uuid::Uui
     let mut ids = Vec::new();
     while let Some(row) = rows.next()? {
         ids.push(uuid::Uuid::from_bytes(row.get(0)?));
+    }
+    if spec.is_unordered() {
+        ids.sort_unstable();
     }
     Ok(ids)
 }

@@ -40,7 +40,6 @@ pub(crate) enum Place {
 }
 
 /// Which column of a collection's table an element is looked for in.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ElementColumn {
     Element,
@@ -129,6 +128,13 @@ impl Spec {
             }
         });
         reads
+    }
+
+    /// Whether the rows' order is left to their ids alone, and all of them are asked for. Then SQLite need not
+    /// care, and finds them by whatever index is best; sorting them afterwards costs less than what an order by
+    /// the ids can keep it from.
+    pub(crate) const fn is_unordered(&self) -> bool {
+        self.order.is_empty() && self.limit.is_none() && self.offset == 0 && self.after.is_none()
     }
 
     /// Whether a row of the model can be found or not for what is in another one.

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use super::ast::{ElementColumn, Node, Term};
 use super::{ComparableTo, Expr, Filter, Operand};
-use crate::schema::{Column, Refer, Search, Synced, SyncedValue};
+use crate::schema::{Column, List, Refer, Search, Synced, SyncedValue};
 
 /// A column of the model `M` that holds a `T`.
 pub struct Col<M, T> {
@@ -177,6 +177,13 @@ impl<M: Synced, K: SyncedValue + Ord, V: Column> MapCol<M, BTreeMap<K, V>> {
     /// The value under the key, to compare it or to order by it; null if there is none.
     pub fn key(self, key: impl ComparableTo<K, M>) -> Expr<M, V> {
         Expr::new(Term::Key { map: self.name, key: Box::new(key.operand().term(self.name)) })
+    }
+}
+
+impl<M: Synced, T: Column> ListCol<M, List<T>> {
+    /// The value is in the list.
+    pub fn contains(self, value: impl ComparableTo<T, M>) -> Filter<M> {
+        has(self.name, ElementColumn::Value, value.operand())
     }
 }
 

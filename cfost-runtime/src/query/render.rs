@@ -105,7 +105,9 @@ impl Writer {
         }
         match output {
             Output::Rows | Output::Ids => {
-                self.order(spec, scope)?;
+                if !spec.is_unordered() {
+                    self.order(spec, scope)?;
+                }
                 self.limits(spec);
             }
             Output::Count | Output::Exists if limited => self.limits(spec),
