@@ -2,26 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cfost::oplog::{OpKind, Value};
+use cfost::oplog::{OpKind, OpValue, Value, write_value};
 use cfost::schema::{
-    ColumnSchema, DeletePolicy, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced, ValueRef,
+    ColumnSchema, DeletePolicy, Element, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced, ValueRef,
 };
-use cfost::store::{OpData, OplogEntry};
+use cfost::store::{ElementData, OpData, OplogEntry};
 use cfost::{Db, Result, Uuid};
 
-/// The rows of a table: the values of their columns, in the order of the model.
-pub type Rows = BTreeMap<Uuid, Vec<Value>>;
+/// The rows of a table.
+pub type Rows = BTreeMap<Uuid, Row>;
+
+/// What a row holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// The values of its columns, in the order of the model.
+    pub values: Vec<Value>,
+    /// The keys and values of its elements: a list's in their order, others by their keys' bytes.
+    pub collections: Vec<Vec<(Value, Option<Value>)>>,
+}
 
 /// The rows that a database shows.
 ///
 /// # Errors
 /// When the database can't be read.
 pub fn shown<M: Synced>(db: &Db) -> Result<Rows> {
-    let values = |row: &M| -> Result<Vec<Value>> {
+    let values = |row: &M| -> Result<Row> {
         let mut encoder = RowEncoder::new(M::SCHEMA);
         (M::MAPPING.encode)(row, &mut encoder);
         let values = encoder.finish().map_err(|(field, error)| cfost::Error::abort(format!("{field}: {error}")))?;
-        Ok(values.columns.into_iter().map(ValueRef::into_owned).collect())
+        let mut collections = Vec::new();
+        for (schema, elements) in M::SCHEMA.collections.iter().zip(values.collections) {
+            let own = |element: Element<'_>| (element.key.into_owned(), element.value.map(ValueRef::into_owned));
+            let mut elements: Vec<_> = elements.into_iter().map(own).collect();
+            if schema.rule != MergeRule::List {
+                elements.sort_by_cached_key(|(key, _)| bytes(key));
+            }
+            collections.push(elements);
+        }
+        Ok(Row { values: values.columns.into_iter().map(ValueRef::into_owned).collect(), collections })
     };
     db.all::<M>()?.iter().map(|row| Ok(((M::MAPPING.id)(row).to_uuid(), values(row)?))).collect()
 }
@@ -43,6 +61,9 @@ pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> 
         row.alive = entry.op_type != OpKind::Delete;
         row.gone |= !row.alive && schema.delete == DeletePolicy::Wins;
         for (name, data) in &entry.data {
+            if let Some(n) = schema.collections.iter().position(|collection| collection.name == name) {
+                row.edit(n, data);
+            }
             let Some(n) = schema.columns.iter().position(|column| column.name == name) else { continue };
             row.write(n, schema.keeps(&schema.columns[n]), entry.op_type, data);
         }
@@ -50,7 +71,7 @@ pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> 
     let mut tables: BTreeMap<&str, Rows> = models.iter().map(|model| (model.schema.table, Rows::new())).collect();
     for ((table, id), row) in &all {
         if is_shown(&all, (table, *id)) {
-            tables.entry(table).or_default().insert(*id, row.values.clone());
+            tables.entry(table).or_default().insert(*id, row.row());
         }
     }
     Ok(tables)
@@ -62,12 +83,43 @@ struct Meaning {
     gone: bool,
     values: Vec<Value>,
     written: Vec<bool>,
+    /// By the bytes of its key.
+    collections: Vec<BTreeMap<Vec<u8>, ElementData>>,
 }
 
 impl Meaning {
     fn new(schema: &'static ModelSchema) -> Self {
         let values = schema.columns.iter().map(initial).collect();
-        Self { schema, alive: false, gone: false, values, written: vec![false; schema.columns.len()] }
+        let written = vec![false; schema.columns.len()];
+        let collections = vec![BTreeMap::new(); schema.collections.len()];
+        Self { schema, alive: false, gone: false, values, written, collections }
+    }
+
+    fn edit(&mut self, collection: usize, data: &OpData) {
+        let OpData::Elements(edits) = data else { return };
+        for edit in edits {
+            let element = self.collections[collection].entry(bytes(&edit.key)).or_insert_with(|| edit.clone());
+            element.put = edit.put;
+            element.position = edit.position.clone().or(element.position.take());
+            element.value = edit.value.clone().or(element.value.take());
+        }
+    }
+
+    fn row(&self) -> Row {
+        let mut collections = Vec::new();
+        for (schema, elements) in self.schema.collections.iter().zip(&self.collections) {
+            let is_list = schema.rule == MergeRule::List;
+            let there = |element: &&ElementData| {
+                element.put
+                    && element.position.is_some() == is_list
+                    && element.value.is_some() == schema.value.is_some()
+            };
+            let mut there: Vec<_> = elements.values().filter(there).collect();
+            // Stable: of equal positions, the smaller id is first.
+            there.sort_by_key(|element| element.position.clone());
+            collections.push(there.into_iter().map(|element| (element.key.clone(), element.value.clone())).collect());
+        }
+        Row { values: self.values.clone(), collections }
     }
 
     fn write(&mut self, column: usize, keeps: bool, kind: OpKind, data: &OpData) {
@@ -87,6 +139,13 @@ impl Meaning {
         };
         self.alive && !self.gone && !self.schema.columns.iter().zip(&self.written).any(missing)
     }
+}
+
+/// A value as ops carry it: something to sort by.
+fn bytes(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_value(&mut bytes, &OpValue::Plain(value.as_ref())).expect("a value that was read can be written");
+    bytes
 }
 
 fn initial(column: &ColumnSchema) -> Value {

@@ -15,7 +15,9 @@ use super::state::State;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::oplog::{ChangeId, DeviceId, Head, LogId, Op, OpKind, OpValue, Opener, RuleTag, SegmentReader};
+use crate::oplog::{
+    ChangeId, DeviceId, ElementsReader, Head, LogId, Op, OpKind, OpValue, Opener, RuleTag, SegmentReader,
+};
 use crate::schema::{Value, ValueRef};
 
 /// How many changes of a log are read at a time.
@@ -68,13 +70,30 @@ pub enum OpData {
     Write(Value),
     /// Adds to a counter.
     Add(i64),
-    /// Something that a newer app does; its bytes are kept and relayed.
+    /// Puts and removes elements of a set, a map or a list.
+    Elements(Vec<ElementData>),
+    /// Something that a newer app does, or nothing that any app does; its bytes are kept and relayed.
     Unknown(Vec<u8>),
 }
 
+/// What an op does to an element.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ElementData {
+    /// A set's element, a map's key, or the id of a list's element.
+    pub key: Value,
+    /// Whether the element is put, or removed.
+    pub put: bool,
+    /// Where a list's element is put; `None` where it stays.
+    pub position: Option<Vec<u8>>,
+    /// The value that a map's or a list's element is given; `None` where it keeps its own.
+    pub value: Option<Value>,
+}
+
 impl OplogEntry {
-    /// What was done to the columns, as a JSON object: a value written is the value, bytes are hex,
-    /// and an increment is `{"add": 1}`.
+    /// What was done to the columns, as a JSON object: a value written is the value, bytes are hex, an
+    /// increment is `{"add": 1}`, and elements are `{"put": [..], "removed": [..]}`, where what is put is a
+    /// set's element, or `{"key": .., "position": .., "value": ..}` without what the op doesn't say.
     pub fn data_json(&self) -> String {
         let columns = self.data.iter().map(|(name, data)| (name.clone(), data.to_json()));
         serde_json::Value::Object(columns.collect()).to_string()
@@ -84,15 +103,55 @@ impl OplogEntry {
 impl OpData {
     fn to_json(&self) -> serde_json::Value {
         match self {
-            Self::Write(Value::Null) => serde_json::Value::Null,
-            Self::Write(Value::Integer(value)) => (*value).into(),
-            Self::Write(Value::Real(value)) => (*value).into(),
-            Self::Write(Value::Text(value)) => value.as_str().into(),
-            Self::Write(Value::Blob(bytes)) => hex(bytes).into(),
+            Self::Write(value) => value_json(value),
+            Self::Elements(elements) => {
+                let of = |put: bool| elements.iter().filter(move |element| element.put == put);
+                let mut json = serde_json::Map::new();
+                for (name, put) in [("put", true), ("removed", false)] {
+                    if of(put).next().is_some() {
+                        json.insert(name.to_owned(), of(put).map(ElementData::to_json).collect());
+                    }
+                }
+                json.into()
+            }
             Self::Add(delta) => serde_json::json!({ "add": delta }),
             Self::Unknown(bytes) => serde_json::json!({ "unknown": hex(bytes) }),
         }
     }
+}
+
+impl ElementData {
+    fn to_json(&self) -> serde_json::Value {
+        if self.position.is_none() && self.value.is_none() {
+            return value_json(&self.key);
+        }
+        let mut json = serde_json::Map::from_iter([("key".to_owned(), value_json(&self.key))]);
+        json.extend(self.position.as_ref().map(|position| ("position".to_owned(), hex(position).into())));
+        json.extend(self.value.as_ref().map(|value| ("value".to_owned(), value_json(value))));
+        json.into()
+    }
+}
+
+fn value_json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(value) => (*value).into(),
+        Value::Real(value) => (*value).into(),
+        Value::Text(value) => value.as_str().into(),
+        Value::Blob(bytes) => hex(bytes).into(),
+    }
+}
+
+/// What a payload says of a collection; `None` if it is malformed, and so has no effect.
+fn elements_of(payload: &[u8]) -> Option<Vec<ElementData>> {
+    let mut reader = ElementsReader::new(payload).ok()?;
+    let mut elements = Vec::new();
+    while let Some((edit, _)) = reader.next_edit().ok()? {
+        let position = edit.position.map(|position| position.into_owned());
+        let value = edit.value.map(ValueRef::into_owned);
+        elements.push(ElementData { key: edit.key.into_owned(), put: edit.put, position, value });
+    }
+    Some(elements)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -269,6 +328,9 @@ fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_
         let data = match (column.rule, value) {
             (RuleTag::COUNTER, OpValue::Plain(ValueRef::Integer(delta))) => OpData::Add(*delta),
             (_, OpValue::Plain(value)) => OpData::Write(value.clone().into_owned()),
+            (RuleTag::SET | RuleTag::MAP | RuleTag::LIST, OpValue::Composite(bytes)) => {
+                elements_of(bytes).map_or_else(|| OpData::Unknown(bytes.to_vec()), OpData::Elements)
+            }
             (_, OpValue::Composite(bytes)) => OpData::Unknown(bytes.to_vec()),
         };
         (column.name.to_owned(), data)

@@ -44,7 +44,7 @@ mod undo;
 mod watch;
 mod write;
 
-pub use entries::{OpData, OpId, OplogEntry};
+pub use entries::{ElementData, OpData, OpId, OplogEntry};
 pub use error::StoreError;
 pub use explanation::{Added, ExplainedColumn, ExplainedLife, Explanation, LostValue, Shown, Written};
 pub use history::HistoryError;
