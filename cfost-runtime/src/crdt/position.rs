@@ -162,3 +162,6 @@ fn next_number(bytes: &mut &[u8]) -> Option<i64> {
     *bytes = rest;
     Some(if flip == 0 { magnitude } else { !magnitude })
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::maker::{LOG, SPACE, TestSegment, author, empty_chain, epoch_key};
 
 /// Bytes from hex digits; spaces and line breaks between them, and what follows a `#`, say nothing.
-fn bytes(hex: &str) -> Vec<u8> {
+pub(crate) fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex
         .lines()
         .flat_map(|line| line.split('#').next().unwrap_or_default().bytes())
@@ -28,7 +28,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[track_caller]
-fn assert_bytes(found: &[u8], expected: &str) {
+pub(crate) fn assert_bytes(found: &[u8], expected: &str) {
     assert_eq!(hex(found), hex(&bytes(expected)));
 }
 

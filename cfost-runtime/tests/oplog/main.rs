@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clock;
+mod elements;
 mod golden;
 mod maker;
 mod properties;

@@ -2,9 +2,9 @@
 
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::oplog::{
-    Chain, ChangeFlags, ChangeId, Dep, EpochKey, Head, Header, LogId, OpKind, OpValue, Opener, OplogError,
-    PackedChange, RuleTag, Run, Sealer, SegmentReader, SegmentWriter, SpaceId, ValueRef, read_value, sign_change,
-    write_value,
+    Chain, ChangeFlags, ChangeId, Dep, ElementEdit, ElementsReader, EncodedElements, EpochKey, Head, Header, LogId,
+    OpKind, OpValue, Opener, OplogError, PackedChange, RuleTag, Run, Sealer, SegmentReader, SegmentWriter, SpaceId,
+    ValueRef, read_value, sign_change, write_value,
 };
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, Key, KeyInit, XChaCha20Poly1305, XNonce};
@@ -64,30 +64,24 @@ pub(super) fn change_seeds() -> Vec<Vec<u8>> {
 /// A segment that is accepted to its end has one encoding: writing its ops again gives the same bytes.
 pub(super) fn segment(payload: &[u8]) -> bool {
     let mut writer = SegmentWriter::new("", 0, Timestamp::ZERO);
-    let Ok(plain) = rewrite(payload, &mut writer) else { return false };
-    assert!(!plain || writer.payload() == payload, "there is another encoding of the same ops");
+    if rewrite(payload, &mut writer).is_err() {
+        return false;
+    }
+    assert_eq!(writer.payload(), payload, "there is another encoding of the same ops");
     true
 }
 
-/// Writes the ops of a segment again; false if it holds a composite, which no build writes yet.
-fn rewrite(payload: &[u8], writer: &mut SegmentWriter) -> Result<bool, OplogError> {
+/// Writes the ops of a segment again.
+fn rewrite(payload: &[u8], writer: &mut SegmentWriter) -> Result<(), OplogError> {
     let mut reader = SegmentReader::new(payload)?;
     writer.reset(reader.table(), reader.schema_version(), reader.base());
-    let mut plain = true;
     while let Some(op) = reader.next_op()? {
         let columns: Vec<(RuleTag, &str)> = op.columns.iter().map(|column| (column.rule, column.name)).collect();
-        let values = op.values.iter().filter_map(|value| match value {
-            OpValue::Plain(value) => Some(value.clone()),
-            OpValue::Composite(_) => None,
-        });
-        plain &= values.clone().count() == op.values.len();
-        if plain {
-            let shape = writer.shape(op.kind, &columns).expect("a shape that was read can be written");
-            let at = writer.push(shape, &op.row, values).expect("an op that was read can be written");
-            assert_eq!(at, op.at);
-        }
+        let shape = writer.shape(op.kind, &columns).expect("a shape that was read can be written");
+        let at = writer.push_values(shape, &op.row, op.values.iter().cloned());
+        assert_eq!(at.expect("an op that was read can be written"), op.at);
     }
-    Ok(plain)
+    Ok(())
 }
 
 pub(super) fn segment_seeds() -> Vec<Vec<u8>> {
@@ -96,6 +90,39 @@ pub(super) fn segment_seeds() -> Vec<Vec<u8>> {
     composite.extend_from_slice(&[9; 16]);
     composite.extend_from_slice(&[5, 2, 1, 2]);
     vec![payload(1), payload(12), composite]
+}
+
+/// Elements that are accepted have one encoding.
+pub(super) fn elements(payload: &[u8]) -> bool {
+    let mut edits = Vec::new();
+    let Ok(mut reader) = ElementsReader::new(payload) else { return false };
+    loop {
+        match reader.next_edit() {
+            Ok(Some((edit, _))) => edits.push(edit),
+            Ok(None) => break,
+            Err(_) => return false,
+        }
+    }
+    let encoded = EncodedElements::new(&edits).expect("elements that were read can be written");
+    assert_eq!(encoded.payload(0..encoded.len()), payload, "there is another encoding of the same elements");
+    true
+}
+
+pub(super) fn elements_seeds() -> Vec<Vec<u8>> {
+    let text = |text: &'static str| ElementEdit::add(ValueRef::Text(text.into()));
+    let set = vec![text("dairy"), text("shop"), ElementEdit::remove(ValueRef::Integer(-7))];
+    let list = (0..3_u8).map(|n| ElementEdit {
+        position: Some(vec![0x80, n].into()),
+        value: (n > 0).then_some(ValueRef::Integer(n.into())),
+        ..ElementEdit::add(ValueRef::Blob(vec![n; 16].into()))
+    });
+    [set, list.collect()]
+        .iter()
+        .map(|edits| {
+            let encoded = EncodedElements::new(edits).expect("a seed is valid");
+            encoded.payload(0..encoded.len())
+        })
+        .collect()
 }
 
 /// What the holder of the key sealed by hand opens to something within its limits, or to an error.
