@@ -68,7 +68,7 @@ fn edit_list(steps: &mut List<u8>, edit: ListEdit) {
     match edit {
         ListEdit::Insert { at, values } => (0..values).for_each(|n| steps.insert(at % (len + 1), n)),
         _ if len == 0 => {}
-        ListEdit::Remove { at } => drop(steps.remove(at % len)),
+        ListEdit::Remove { at } => _ = steps.remove(at % len),
         ListEdit::Move { from, to } => steps.move_to(from % len, to % len),
         ListEdit::Set { at, value } => steps.set(at % len, value),
         ListEdit::MakeAnew { keep } => *steps = steps.iter().copied().filter(|value| value & keep != 0).rev().collect(),
@@ -135,8 +135,8 @@ fn play(devices: &[Device], steps: &[Step]) -> cfost::Result<i64> {
             }
             Step::Score { device, row, key, score } => {
                 edit(device, row, &ids, &|todo| match score {
-                    Some(score) => drop(todo.scores.insert(key.to_string(), score)),
-                    None => drop(todo.scores.remove(&key.to_string())),
+                    Some(score) => _ = todo.scores.insert(key.to_string(), score),
+                    None => _ = todo.scores.remove(&key.to_string()),
                 })?;
             }
             Step::List { device, row, edit: list } => {

@@ -58,7 +58,7 @@ fn an_edit_writes_only_the_elements_that_differ() {
     phone.db.update(todo.id, |todo: &mut Todo| todo.tags = set(&["b", "a"])).unwrap();
     assert_eq!(ops(), before, "an equal set is no edit");
 
-    phone.db.update(todo.id, |todo: &mut Todo| drop(todo.tags.insert("phone".into()))).unwrap();
+    phone.db.update(todo.id, |todo: &mut Todo| _ = todo.tags.insert("phone".into())).unwrap();
     laptop
         .db
         .update(todo.id, |todo: &mut Todo| {
@@ -83,7 +83,7 @@ fn a_row_that_an_edit_brings_back_has_all_its_elements_again() {
     fleet::sync(&phone.db, &laptop.db).unwrap();
     phone.db.delete::<Todo>(todo.id).unwrap();
     laptop.clock.advance(1000);
-    laptop.db.update(todo.id, |todo: &mut Todo| drop(todo.tags.insert("c".into()))).unwrap();
+    laptop.db.update(todo.id, |todo: &mut Todo| _ = todo.tags.insert("c".into())).unwrap();
     fleet::sync(&phone.db, &laptop.db).unwrap();
     for device in [&phone, &laptop] {
         assert_eq!(device.db.get::<Todo>(todo.id).unwrap().unwrap().tags, set(&["a", "b", "c"]));
@@ -195,7 +195,7 @@ fn an_edit_of_a_list_is_an_edit_of_its_elements_wherever_they_are_by_now() {
     edit(&pair.1, id, |steps| steps.set(2, "C".into()));
     assert_eq!(agreed(&pair, id), ["zero", "a", "b", "C"]);
     // A value given later than another device removes the element brings it back.
-    edit(&pair.0, id, |steps| drop(steps.remove(1)));
+    edit(&pair.0, id, |steps| _ = steps.remove(1));
     pair.1.clock.advance(1000);
     edit(&pair.1, id, |steps| steps.set(1, "A".into()));
     assert_eq!(agreed(&pair, id), ["zero", "A", "b", "C"]);
@@ -220,7 +220,7 @@ fn an_index_outside_of_a_list_is_an_error_that_names_the_field_and_writes_nothin
     let recipe = phone.db.insert(Recipe { steps: list(&["a"]), ..Recipe::default() }).unwrap();
     let edits: [fn(&mut List<String>); 4] = [
         |steps| steps.insert(2, "b".into()),
-        |steps| drop(steps.remove(1)),
+        |steps| _ = steps.remove(1),
         |steps| steps.move_to(0, 1),
         |steps| steps.set(1, "b".into()),
     ];
