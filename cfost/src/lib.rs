@@ -5,6 +5,7 @@
 //!
 //! ```
 //! use cfost::prelude::*;
+//! use std::collections::BTreeSet;
 //!
 //! #[derive(Synced, Debug, Clone, Default, PartialEq)]
 //! #[synced(table = "todos", version = 1)]
@@ -15,6 +16,8 @@
 //!     pub completed: bool,
 //!     #[crdt(counter)]
 //!     pub votes: i64,
+//!     #[crdt(set)]
+//!     pub tags: BTreeSet<String>,
 //! }
 //!
 //! # fn main() -> cfost::Result<()> {
@@ -33,6 +36,10 @@
 //!     Err::<(), _>(cfost::Error::abort("changed my mind"))
 //! });
 //! assert!(full.is_err() && db.count::<Todo>()? == 1);
+//!
+//! // Queries are checked by the compiler; `watch` in place of `all` makes one live.
+//! let open = Todo::query().filter(|t| t.completed.eq(false) & t.votes.gt(0)).order_by(|t| t.title.asc());
+//! assert_eq!(open.all(&db)?, [milk]);
 //!
 //! // Tables are ordinary SQLite tables.
 //! let titles: Vec<(String,)> = db.sql("SELECT title FROM todos WHERE votes > ?").bind(0).rows()?;

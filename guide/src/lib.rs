@@ -4,10 +4,13 @@
 //!
 //! 1. [Getting started](getting_started)
 //! 2. [Models and column types](models)
-//! 3. [Writing and reading](writing_and_reading)
-//! 4. [Pairing and sync](pairing_and_sync)
-//! 5. [Errors and recovery](errors_and_recovery)
-//! 6. [Shipping](shipping)
+//! 3. [Merge rules and the life of rows](merge_rules)
+//! 4. [Writing and reading](writing_and_reading)
+//! 5. [Queries and live queries](queries)
+//! 6. [History, explanations and undo](history)
+//! 7. [Pairing and sync](pairing_and_sync)
+//! 8. [Errors and recovery](errors_and_recovery)
+//! 9. [Shipping](shipping)
 
 #[doc = include_str!("../chapters/getting-started.md")]
 pub mod getting_started {}
@@ -15,8 +18,17 @@ pub mod getting_started {}
 #[doc = include_str!("../chapters/models.md")]
 pub mod models {}
 
+#[doc = include_str!("../chapters/merge-rules.md")]
+pub mod merge_rules {}
+
 #[doc = include_str!("../chapters/writing-and-reading.md")]
 pub mod writing_and_reading {}
+
+#[doc = include_str!("../chapters/queries.md")]
+pub mod queries {}
+
+#[doc = include_str!("../chapters/history.md")]
+pub mod history {}
 
 #[doc = include_str!("../chapters/pairing-and-sync.md")]
 pub mod pairing_and_sync {}

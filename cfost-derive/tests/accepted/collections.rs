@@ -1,4 +1,4 @@
-//! Sets, maps, texts and what else a model says beside its columns.
+//! Sets, maps, lists, texts and what else a model says beside its columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +48,8 @@ struct Task {
     #[crdt(map)]
     #[synced(column = "hours_per_day")]
     hours: BTreeMap<Day, Option<f64>>,
+    #[crdt(list)]
+    steps: List<Option<Tag>>,
     #[crdt(counter)]
     votes: i64,
     #[crdt(text)]
@@ -58,11 +60,12 @@ struct Task {
 #[test]
 fn what_has_elements_is_no_column() {
     assert_eq!(crate::columns::<Task>(), ["project", "template", "title", "votes", "body"]);
-    let [tags, hours] = Task::SCHEMA.collections else { panic!("two collections") };
+    let [tags, hours, steps] = Task::SCHEMA.collections else { panic!("three collections") };
     assert_eq!((tags.field, tags.name, tags.rule, tags.indexed), ("in", "in", MergeRule::Set, true));
     assert_eq!((tags.key, tags.value), (SqlType::Text, None));
     assert_eq!((hours.field, hours.name, hours.rule), ("hours", "hours_per_day", MergeRule::Map));
     assert_eq!((hours.key, hours.value, hours.indexed), (SqlType::Text, Some((SqlType::Real, true)), false));
+    assert_eq!((steps.rule, steps.value), (MergeRule::List, Some((SqlType::Text, true))));
     assert!(Task::SCHEMA.indexes.is_empty(), "an index over elements is the collection's");
 }
 
@@ -101,6 +104,7 @@ fn task() -> Task {
         title: Some(Tag("Übung".into())),
         r#in: [Tag("b".into()), Tag("a".into())].into(),
         hours: [(Day::Monday, Some(1.5)), (Day::Other, None)].into(),
+        steps: [Some(Tag("plan".into())), None].into(),
         votes: 3,
         notes: "Naïve".into(),
     }
@@ -112,9 +116,29 @@ fn newtypes_and_enums_are_elements_and_go_there_and_back() {
     let mut encoder = RowEncoder::new(Task::SCHEMA);
     (Task::MAPPING.encode)(&row, &mut encoder);
     let values = encoder.finish().expect("the row can be stored");
-    assert_eq!((values.columns.len(), values.collections.len()), (5, 2));
+    assert_eq!((values.columns.len(), values.collections.len()), (5, 3));
     let mut decoder = RowDecoder::new(Task::SCHEMA, values.clone());
     assert_eq!((Task::MAPPING.decode)(row.id, &mut decoder).expect("the row can be read"), row);
+}
+
+/// As [`Task`], without a reference that would have to be there.
+#[derive(Synced, Debug, Clone, PartialEq)]
+struct Draft {
+    #[synced(id)]
+    id: Uuid,
+    #[crdt(set)]
+    r#type: Tags,
+    #[crdt(map)]
+    hours: BTreeMap<Day, Option<f64>>,
+    #[crdt(list)]
+    steps: List<Option<Tag>>,
+}
+
+#[test]
+fn a_database_keeps_what_the_collections_hold() {
+    let Task { id, r#in, hours, steps, .. } = task();
+    let draft = Draft { id, r#type: r#in, hours, steps };
+    assert_eq!(crate::kept(draft.clone()), draft);
 }
 
 #[test]
