@@ -53,7 +53,7 @@ struct Comment {
 struct Author {
     #[synced(id)]
     id: Uuid,
-    #[synced(references = Author, on_delete = cascade)]
+    #[synced(references = Author, on_delete = cascade, index)]
     mentor: Option<Uuid>,
 }
 
@@ -274,10 +274,67 @@ fn an_app_without_the_model_leaves_rows_that_another_app_shows_rightly() {
     assert!(db.verify().unwrap().is_sound());
 }
 
+/// Files as an app sees them that doesn't know that a folder's bytes name a folder.
+mod another {
+    use cfost::prelude::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "files", version = 1)]
+    pub(crate) struct File {
+        #[synced(id)]
+        pub(crate) id: Uuid,
+        pub(crate) name: String,
+        pub(crate) folder: Vec<u8>,
+    }
+}
+
+#[test]
+fn bytes_that_name_no_row_hide_theirs_on_every_device() {
+    let (phone, laptop) = two_devices(8);
+    let other = Device::in_memory("other app", models![another::File], 9).unwrap();
+    fleet::pair(&phone.db, &other.db, &other.host).unwrap();
+    let broken = another::File { name: "broken".into(), folder: vec![1, 2, 3], ..another::File::default() };
+    let broken = other.db.insert(broken).unwrap();
+    fleet::sync(&phone.db, &other.db).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    for device in [&phone, &laptop] {
+        assert_eq!(device.db.count::<File>().unwrap(), 0);
+        assert_eq!(
+            device.db.count::<File>().unwrap(),
+            meaning::meant(&device.db, &models()).unwrap()["files"].len() as u64
+        );
+    }
+    // Once they name a folder, the file is shown in it.
+    let work = folder(&phone.db, None);
+    other.db.update(broken.id, |file: &mut another::File| file.folder = work.as_bytes().to_vec()).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    fleet::sync(&laptop.db, &other.db).unwrap();
+    assert_eq!(laptop.db.get::<File>(broken.id).unwrap().unwrap().folder, work);
+    assert_sound(&[&phone, &laptop]);
+}
+
+#[test]
+fn an_undo_brings_back_all_that_a_delete_cascaded_to() {
+    let db = Db::open_in_memory(models()).unwrap();
+    let work = folder(&db, None);
+    let (plan, draft) = (file(&db, work), file(&db, work));
+    let note = comment(&db, draft.id);
+    db.delete::<Folder>(work).unwrap();
+    assert_eq!((db.count::<File>().unwrap(), db.count::<Comment>().unwrap()), (0, 0));
+    db.undo().unwrap();
+    assert_eq!(db.all::<File>().unwrap(), [plan, draft]);
+    assert_eq!(db.all::<Comment>().unwrap(), [note]);
+    db.undo().unwrap();
+    assert_eq!((db.count::<Folder>().unwrap(), db.count::<File>().unwrap()), (0, 0));
+    assert!(db.verify().unwrap().is_sound());
+}
+
 #[test]
 fn the_rows_that_name_a_row_are_found_by_an_index() {
     let db = Db::open_in_memory(models()).unwrap();
-    for (table, column) in [("files", "folder"), ("files", "original"), ("files", "author"), ("comments", "file")] {
+    for (table, column) in
+        [("files", "folder"), ("files", "original"), ("files", "author"), ("comments", "file"), ("authors", "mentor")]
+    {
         let sql = format!("EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {column} = ?");
         let plan: Vec<(i64, i64, i64, String)> = db.sql(&sql).bind(Uuid::nil()).rows().unwrap();
         assert!(plan[0].3.contains(&format!("{table}_by_{column}")), "{plan:?}");

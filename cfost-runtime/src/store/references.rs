@@ -311,6 +311,9 @@ impl<'c> Rows<'c> {
 
     /// A row is shown from now on: so are those that waited for nothing else.
     pub(super) fn show_dependents(&mut self, row: Node, hidden: &mut Hidden) -> Result<(), StoreError> {
+        if self.tables[row.0].links.dependents.is_empty() {
+            return Ok(());
+        }
         let mut next = vec![row];
         while let Some(row) = next.pop() {
             if !self.tables[row.0].links.dependents.iter().any(|dependent| hidden.any(dependent.table)) {
