@@ -22,6 +22,12 @@ struct Option;
 trait Default {}
 #[allow(dead_code)]
 trait Clone {}
+#[allow(dead_code)]
+trait Copy {}
+#[allow(dead_code)]
+struct Set;
+#[allow(dead_code)]
+struct Col;
 #[allow(dead_code, non_camel_case_types)]
 struct str;
 #[allow(dead_code, non_snake_case)]
@@ -41,6 +47,8 @@ struct Todo {
     #[synced(skip)]
     draft: bool,
     kind: Kind,
+    #[crdt(set)]
+    tags: std::collections::BTreeSet<std::string::String>,
 }
 
 #[derive(SyncedValue, Debug, PartialEq)]
@@ -52,8 +60,15 @@ enum Kind {
 
 #[test]
 fn names_of_the_standard_library_may_be_the_apps() {
-    let row =
-        Todo { id: Uuid::from_u128(1), title: String(5), done: true, notes: None, draft: false, kind: Kind::Some };
+    let row = Todo {
+        id: Uuid::from_u128(1),
+        title: String(5),
+        done: true,
+        notes: None,
+        draft: false,
+        kind: Kind::Some,
+        tags: std::collections::BTreeSet::new(),
+    };
     let stored = crate::stored(&row);
     assert_eq!(stored, [Value::Integer(5), Value::Integer(1), Value::Null, Value::Text("Some".into())]);
     assert_eq!(crate::read::<Todo>(row.id, &stored), row);
