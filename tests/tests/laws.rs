@@ -48,6 +48,40 @@ fn sets_maps_and_lists_keep_the_laws() {
     testing::merge_laws::<Note>();
 }
 
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "folders", version = 1)]
+struct Folder {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+    #[synced(references = Folder, on_delete = hide)]
+    inside: Option<Uuid>,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "files", version = 1)]
+struct File {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Folder, on_delete = cascade)]
+    folder: Uuid,
+    #[synced(references = Contact, on_delete = keep)]
+    owner: Option<Uuid>,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+}
+
+#[test]
+fn rows_that_refer_to_others_and_to_themselves_keep_the_laws() {
+    testing::merge_laws::<Folder>();
+    testing::merge_laws_of(models![Folder, File, Contact]);
+}
+
+#[test]
+fn a_model_whose_references_lead_elsewhere_is_tested_alone() {
+    testing::merge_laws::<File>();
+}
+
 #[test]
 fn cells_and_counters_keep_the_laws() {
     testing::merge_laws::<Todo>();

@@ -1,5 +1,7 @@
 //! The last change of a device can be taken back, and what others have written meanwhile stays.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cfost::prelude::*;
 use cfost::store::{HistoryError, UndoOutcome};
 use cfost::{Error, Result};
@@ -238,6 +240,185 @@ fn an_insert_that_another_device_made_too_is_taken_back_to_what_that_one_wrote()
         (UndoOutcome::Reverted, &["name".to_owned()][..])
     );
     assert_eq!(phone.db.get::<Contact>(id).unwrap().unwrap().name, "Ada L.");
+    assert_sound(&phone.db);
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "notes", version = 1, history)]
+struct Note {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+    #[crdt(map)]
+    ratings: BTreeMap<String, i64>,
+    #[crdt(list)]
+    lines: List<String>,
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn elements_are_taken_back_one_by_one_and_those_of_another_device_stay() {
+    let devices = fleet::devices(2, &models![Note], 5).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let note = Note {
+        tags: words(&["home", "shop"]).into_iter().collect(),
+        ratings: [("taste".to_owned(), 3)].into(),
+        lines: words(&["milk", "bread", "eggs"]).into(),
+        ..Note::default()
+    };
+    let note = phone.db.insert(note).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    let edited = phone
+        .db
+        .update(note.id, |note: &mut Note| {
+            note.tags.insert("dairy".into());
+            note.tags.remove("shop");
+            note.ratings.insert("taste".into(), 5);
+            note.ratings.insert("price".into(), 1);
+            note.lines.move_to(2, 0);
+            note.lines.remove(2);
+            note.lines.push("butter".into());
+        })
+        .unwrap();
+    // By itself all of it goes back, and comes again.
+    let undone = phone.db.undo().unwrap();
+    assert_eq!(undone.rows[0].columns, ["tags", "ratings", "lines"]);
+    assert_eq!(phone.db.get::<Note>(note.id).unwrap(), Some(note.clone()));
+    phone.db.undo().unwrap();
+    assert_eq!(phone.db.get::<Note>(note.id).unwrap(), Some(edited));
+
+    // The laptop has written to some of the elements since.
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    laptop.clock.advance(1000);
+    laptop
+        .db
+        .update(note.id, |note: &mut Note| {
+            note.tags.insert("urgent".into());
+            note.ratings.insert("taste".into(), 4);
+            note.lines.insert(0, "tea".into());
+        })
+        .unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    phone.db.undo().unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    for device in &devices {
+        let note = device.db.get::<Note>(note.id).unwrap().unwrap();
+        assert_eq!(note.tags.into_iter().collect::<Vec<_>>(), ["home", "shop", "urgent"]);
+        assert_eq!(note.ratings, [("taste".to_owned(), 4)].into());
+        assert_eq!(note.lines[..], words(&["tea", "milk", "bread", "eggs"]));
+        assert_sound(&device.db);
+    }
+}
+
+#[test]
+fn a_deleted_row_is_back_with_all_its_elements() {
+    let db = Db::open_in_memory(models![Note]).unwrap();
+    let note = Note { tags: words(&["home"]).into_iter().collect(), lines: words(&["milk"]).into(), ..Note::default() };
+    let note = db.insert(note).unwrap();
+    db.write(|tx| {
+        tx.update(note.id, |note: &mut Note| note.lines.push("bread".into()))?;
+        tx.delete::<Note>(note.id)
+    })
+    .unwrap();
+    assert_eq!(db.undo().unwrap().rows[0].outcome, UndoOutcome::Restored);
+    assert_eq!(db.all::<Note>().unwrap(), std::slice::from_ref(&note));
+    assert_sound(&db);
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "projects", version = 1)]
+struct Project {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "tasks", version = 1)]
+struct Task {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Project, on_delete = cascade)]
+    project: Uuid,
+    name: String,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "remarks", version = 1)]
+struct Remark {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Task, on_delete = hide)]
+    task: Uuid,
+    text: String,
+}
+
+fn project(db: &Db) -> (Project, Task, Remark) {
+    db.write(|tx| {
+        let project = tx.insert(Project { name: "house".into(), ..Project::default() })?;
+        let tags = words(&["roof"]).into_iter().collect();
+        let task = tx.insert(Task { project: project.id, name: "roof".into(), tags, ..Task::default() })?;
+        let remark = tx.insert(Remark { task: task.id, text: "leaks".into(), ..Remark::default() })?;
+        Ok((project, task, remark))
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_was_deleted_together_is_back_together_and_what_was_inserted_together_goes_together() {
+    let db = Db::open_in_memory(models![Project, Task, Remark]).unwrap();
+    let (house, roof, leaks) = project(&db);
+    let count = || (db.count::<Project>().unwrap(), db.count::<Task>().unwrap(), db.count::<Remark>().unwrap());
+    // Nothing of it is left to come back with a row of the same id.
+    assert!(db.undo().unwrap().rows.iter().all(|row| row.outcome == UndoOutcome::Deleted));
+    assert_eq!(count(), (0, 0, 0));
+    assert_eq!(db.explain::<Remark>(leaks.id).unwrap().life.shown, cfost::store::Shown::Deleted);
+    db.undo().unwrap();
+    assert_eq!(db.all::<Task>().unwrap(), std::slice::from_ref(&roof));
+
+    db.delete::<Project>(house.id).unwrap();
+    assert_eq!(count(), (0, 0, 0));
+    assert_eq!(db.undo().unwrap().rows.len(), 2);
+    assert_eq!(db.all::<Project>().unwrap(), [house]);
+    assert_eq!(db.all::<Task>().unwrap(), [roof]);
+    assert_eq!(db.all::<Remark>().unwrap(), [leaks]);
+    assert_sound(&db);
+}
+
+#[test]
+fn an_insert_that_rows_of_another_device_hang_on_is_kept() {
+    let devices = fleet::devices(2, &models![Project, Task, Remark], 5).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let house = phone.db.insert(Project { name: "house".into(), ..Project::default() }).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    laptop.db.insert(Task { project: house.id, name: "roof".into(), ..Task::default() }).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(phone.db.undo().unwrap().rows[0].outcome, UndoOutcome::Kept);
+    assert_eq!(phone.db.count::<Task>().unwrap(), 1);
+}
+
+#[test]
+fn a_reference_does_not_go_back_to_a_row_that_is_gone() {
+    let devices = fleet::devices(2, &models![Project, Task, Remark], 5).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let (house, roof, _) = project(&phone.db);
+    let boat = phone.db.insert(Project { name: "boat".into(), ..Project::default() }).unwrap();
+    let moved = |task: &mut Task| (task.project, task.name) = (boat.id, "deck".into());
+    phone.db.update(roof.id, moved).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    laptop.db.delete::<Project>(house.id).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    let undone = phone.db.undo().unwrap();
+    assert_eq!((&undone.rows[0].columns[..], &undone.rows[0].kept[..]), (&["name".to_owned()][..], &[][..]));
+    let task = phone.db.get::<Task>(roof.id).unwrap().unwrap();
+    assert_eq!((task.project, task.name.as_str()), (boat.id, "roof"));
     assert_sound(&phone.db);
 }
 

@@ -26,8 +26,8 @@ use super::table::Table;
 use super::write::WriteTx;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
-use crate::crdt::{Life, Row};
-use crate::error::Result;
+use crate::crdt::{Life, Row, RowClock};
+use crate::error::{Error, Result};
 use crate::oplog::{OpKind, Opener, PackedChange};
 use crate::schema::{Element, MergeRule, RowValues, Value, ValueRef};
 
@@ -53,7 +53,7 @@ pub struct UndoneRow {
     pub outcome: UndoOutcome,
     /// The columns that have their earlier values again.
     pub columns: Vec<String>,
-    /// The columns that were left alone: another device has written them since.
+    /// The columns that were left alone: another device has written them since, or they named a row that is gone.
     pub kept: Vec<String>,
 }
 
@@ -67,13 +67,16 @@ pub enum UndoOutcome {
     Restored,
     /// Columns of the row have their earlier values.
     Reverted,
-    /// Nothing: another device has edited or deleted the row since, or its deletion is final.
+    /// Nothing: another device has edited or deleted the row since, or rows that the deletion would take along,
+    /// or the row's deletion is final.
     Kept,
 }
 
 /// What a transaction did to a row.
 #[derive(Default)]
 struct Touch {
+    /// How many ops came before the first on the row.
+    order: usize,
     inserted: bool,
     columns: BTreeSet<String>,
 }
@@ -109,16 +112,19 @@ fn undo(tx: &mut WriteTx<'_>, tables: &[Table]) -> Result<Undone> {
     let conn = tx.connection();
     let group = last_group(conn, tx.state())?.ok_or(HistoryError::NothingToUndo)?;
     let (timestamp, touched) = touched_rows(conn, tables, tx.state(), &group)?;
-    let rows: BTreeSet<RowKey> = touched.keys().copied().collect();
-    let (without, hidden) = rows_without(conn, tables, tx.state(), &group, &rows)?;
-    let mut earlier = Rows::new(&without, tables);
-    let mut undone = Vec::with_capacity(touched.len());
-    for ((table, id), touch) in touched {
-        let (_, row) = earlier.load(table, &id, &hidden)?;
-        let earlier = Earlier { row, collections: read_elements(&without, &tables[table], &id)? };
-        undone.push(undo_row(tx, &tables[table], (table, id), &touch, &earlier)?);
+    let mut undoings = plan(tx, tables, &group, touched)?;
+    // What was deleted is back before what refers to it is changed, and what refers to a row goes before it.
+    for undoing in undoings.iter().filter(|undoing| undoing.outcome == UndoOutcome::Restored) {
+        tx.touch(undoing.table, &undoing.id)?;
     }
-    Ok(Undone { timestamp, rows: undone })
+    for undoing in undoings.iter_mut().filter(|undoing| undoing.outcome != UndoOutcome::Kept) {
+        undoing.revert(tx, &tables[undoing.table])?;
+    }
+    for undoing in undoings.iter().rev().filter(|undoing| undoing.outcome == UndoOutcome::Deleted) {
+        tx.delete_anywhere(undoing.table, &undoing.id)?;
+    }
+    let rows = undoings.into_iter().map(|undoing| undoing.done(tables)).collect();
+    Ok(Undone { timestamp, rows })
 }
 
 /// The last transaction of this device that can be undone.
@@ -162,13 +168,14 @@ fn touched_rows(
     group: &Group,
 ) -> Result<(Timestamp, BTreeMap<RowKey, Touch>), StoreError> {
     let (mut began, mut touched) = (Timestamp::MAX, BTreeMap::<RowKey, Touch>::new());
-    let mut opener = Opener::new();
+    let (mut opener, mut ops) = (Opener::new(), 0);
     let after = changes::head_at(conn, &group.log, &state.secrets, group.seqs.start() - 1)?;
     changes::walk(conn, &group.log, &state.secrets, after, *group.seqs.end(), |stored| {
         read_change(&group.log, &stored, &state.secrets, &mut opener, &|_, _| true, &mut |entry| {
-            began = began.min(entry.timestamp);
+            (began, ops) = (began.min(entry.timestamp), ops + 1);
             if let Some(table) = tables.iter().position(|table| table.schema.table == entry.table) {
-                let touch = touched.entry((table, entry.row_id)).or_default();
+                let new = || Touch { order: ops, ..Touch::default() };
+                let touch = touched.entry((table, entry.row_id)).or_insert_with(new);
                 touch.inserted |= entry.op_type == OpKind::Create;
                 touch.columns.extend(entry.data.into_iter().map(|(name, _)| name));
             }
@@ -204,71 +211,129 @@ fn rows_without(
     Ok((scratch, hidden))
 }
 
-/// A row as it was without the transaction; its elements are those that it shows.
+/// What becomes of the rows that a transaction touched, in the order in which it touched them.
+fn plan(
+    tx: &mut WriteTx<'_>,
+    tables: &[Table],
+    group: &Group,
+    touched: BTreeMap<RowKey, Touch>,
+) -> Result<Vec<Undoing>> {
+    let rows: BTreeSet<RowKey> = touched.keys().copied().collect();
+    // By themselves: whether a row is shown with those that it refers to is not asked here.
+    let unlinked: Vec<Table> = tables.iter().map(|table| Table::new(table.schema)).collect();
+    let (without, hidden) = rows_without(tx.connection(), &unlinked, tx.state(), group, &rows)?;
+    let mut earlier = Rows::new(&without, &unlinked);
+    let mut undoings = Vec::with_capacity(touched.len());
+    for ((table, id), touch) in touched {
+        let (_, row) = earlier.load(table, &id, &hidden)?;
+        let collections = read_elements(&without, &unlinked[table], &id)?;
+        let (_, now) = tx.load_anywhere(table, &id)?;
+        let mut outcome = outcome(&tables[table], &now, &row, &touch);
+        if outcome == UndoOutcome::Deleted && !tx.cascade(table, &id)?.iter().all(|row| rows.contains(row)) {
+            outcome = UndoOutcome::Kept;
+        }
+        let earlier = Earlier { row, collections };
+        undoings.push(Undoing { table, id, touch, earlier, now: now.clock, outcome, columns: Vec::new() });
+    }
+    undoings.sort_by_key(|undoing| undoing.touch.order);
+    Ok(undoings)
+}
+
+fn outcome(table: &Table, now: &Row<Value>, earlier: &Row<Value>, touch: &Touch) -> UndoOutcome {
+    // A row that another device has edited since it was inserted stays, also if nothing is missing without
+    // the insert.
+    let complete = table.is_complete(earlier) && (!touch.inserted || table.required.contains(&true));
+    match (now.life, earlier.life) {
+        (Life::Alive, Life::Dead) => UndoOutcome::Deleted,
+        (Life::Dead, Life::Alive) if complete => UndoOutcome::Restored,
+        (Life::Alive, Life::Alive) if complete => UndoOutcome::Reverted,
+        _ => UndoOutcome::Kept,
+    }
+}
+
+/// A row as it was without the transaction.
 struct Earlier {
     row: Row<Value>,
     collections: Vec<Vec<Element<'static>>>,
 }
 
-fn undo_row(
-    tx: &mut WriteTx<'_>,
-    table: &Table,
-    (number, id): RowKey,
-    touch: &Touch,
-    without: &Earlier,
-) -> Result<UndoneRow> {
-    let (schema, earlier) = (table.schema, &without.row);
-    let (_, now) = tx.load_anywhere(number, &id)?;
-    // A row that another device has edited since it was inserted stays, also if nothing is missing without
-    // the insert.
-    let complete = table.is_complete(earlier) && (!touch.inserted || table.required.contains(&true));
-    let names = |chosen: &dyn Fn(usize) -> bool| -> Vec<String> {
-        let columns = schema.columns.iter().enumerate().filter(|(n, _)| chosen(*n));
-        columns
-            .filter(|(_, column)| touch.columns.contains(column.name))
-            .map(|(_, column)| column.name.to_owned())
-            .collect()
-    };
-    let outcome = match (now.life, earlier.life) {
-        (Life::Alive, Life::Dead) => UndoOutcome::Deleted,
-        (Life::Dead, Life::Alive) if complete => UndoOutcome::Restored,
-        (Life::Alive, Life::Alive) if complete => UndoOutcome::Reverted,
-        _ => UndoOutcome::Kept,
-    };
-    let row = |outcome, columns, kept| UndoneRow { table: schema.table.to_owned(), id, outcome, columns, kept };
-    if outcome == UndoOutcome::Kept {
-        return Ok(row(outcome, Vec::new(), names(&|_| true)));
-    }
-    if outcome == UndoOutcome::Restored {
-        tx.touch(number, &id)?;
-    }
-    let mut columns = Vec::new();
-    if let Some(current) = tx.load(number, &id)? {
-        let before = (current.row.values.clone(), current.collections);
-        // What is deleted takes its elements with it.
-        let collections = if outcome == UndoOutcome::Deleted { &before.1 } else { &without.collections };
-        let borrowed = collections.iter().map(|elements| elements.iter().map(Element::borrowed).collect());
-        let columns_after = earlier_values(table, &before.0, earlier);
-        let after = RowValues::new(columns_after, borrowed.collect());
-        columns = names(&|n| before.0[n].as_ref() != after.columns[n]);
-        let elements = schema.collections.iter().zip(before.1.iter().zip(collections));
-        columns.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));
-        tx.update(number, &id, current.row, &before, &after)?;
-    }
-    if outcome == UndoOutcome::Deleted {
-        tx.delete(number, &id)?;
-    }
-    let others =
-        |n: usize| schema.columns[n].rule != MergeRule::Counter && now.clock.column(n) == earlier.clock.column(n);
-    Ok(row(outcome, columns, names(&others)))
+/// What becomes of a row.
+struct Undoing {
+    table: usize,
+    id: Uuid,
+    touch: Touch,
+    earlier: Earlier,
+    /// The writes that the row holds before the undo.
+    now: RowClock,
+    outcome: UndoOutcome,
+    /// What has its earlier values again.
+    columns: Vec<String>,
 }
 
-/// What the columns go back to: those that nothing else has written and that must have a value, and those
-/// that never change, stay.
-fn earlier_values<'v>(table: &Table, now: &'v [Value], earlier: &'v Row<Value>) -> Vec<ValueRef<'v>> {
-    let value = |n: usize| {
-        let stays = table.kept[n] || (table.required[n] && !earlier.clock.column(n).is_some());
-        if stays { now[n].as_ref() } else { earlier.values[n].as_ref() }
-    };
-    (0..now.len()).map(value).collect()
+impl Undoing {
+    /// Gives the row's columns and elements the values that they had.
+    fn revert(&mut self, tx: &mut WriteTx<'_>, table: &Table) -> Result<()> {
+        let deleted = self.outcome == UndoOutcome::Deleted;
+        if deleted && !self.earlier.row.clock.life().is_some() {
+            // It was not there before: should another device bring it back, then as it was.
+            return Ok(());
+        }
+        let Some(current) = tx.load(self.table, &self.id)? else {
+            if self.outcome == UndoOutcome::Reverted {
+                // It is not shown, since another device has deleted a row that it refers to.
+                self.outcome = UndoOutcome::Kept;
+            }
+            return Ok(());
+        };
+        let schema = table.schema;
+        let before = (current.row.values.clone(), current.collections);
+        // What is deleted takes its elements with it.
+        let collections = if deleted { &before.1 } else { &self.earlier.collections };
+        let borrowed = collections.iter().map(|elements| elements.iter().map(Element::borrowed).collect());
+        let columns: Vec<ValueRef<'_>> =
+            (0..before.0.len()).map(|n| self.earlier_value(tx, table, n, &before.0[n])).collect::<Result<_>>()?;
+        let after = RowValues::new(columns, borrowed.collect());
+        let changed = schema.columns.iter().enumerate().filter(|(n, _)| before.0[*n].as_ref() != after.columns[*n]);
+        let mut reverted: Vec<_> = changed.map(|(_, column)| column.name.to_owned()).collect();
+        let elements = schema.collections.iter().zip(before.1.iter().zip(&after.collections));
+        reverted.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));
+        tx.update(self.table, &self.id, current.row, &before, &after)?;
+        self.columns = reverted;
+        Ok(())
+    }
+
+    /// What a column goes back to: one that must have a value and that nothing else has written stays, and so
+    /// does one that never changes, or that named a row which is gone by now.
+    fn earlier_value<'v>(
+        &'v self,
+        tx: &WriteTx<'_>,
+        table: &Table,
+        column: usize,
+        now: &'v Value,
+    ) -> Result<ValueRef<'v>> {
+        let (row, value) = (&self.earlier.row, self.earlier.row.values[column].as_ref());
+        let unwritten = table.required[column] && !row.clock.column(column).is_some();
+        if table.kept[column] || unwritten || value == now.as_ref() {
+            return Ok(now.as_ref());
+        }
+        match tx.check_parents(self.table, self.id, std::iter::once((column, &value))) {
+            Ok(()) => Ok(row.values[column].as_ref()),
+            Err(Error::MissingParent { .. }) => Ok(now.as_ref()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn done(self, tables: &[Table]) -> UndoneRow {
+        let schema = tables[self.table].schema;
+        let columns = schema.columns.iter().enumerate().filter(|(n, column)| {
+            let others = self.now.column(*n) == self.earlier.row.clock.column(*n);
+            self.outcome == UndoOutcome::Kept || (column.rule != MergeRule::Counter && others)
+        });
+        let columns = columns.map(|(_, column)| column.name);
+        let kept = columns.chain(schema.collections.iter().map(|of| of.name));
+        let kept = kept.filter(|name| self.touch.columns.contains(*name)).map(str::to_owned);
+        let kept = kept.filter(|name| !self.columns.contains(name)).collect();
+        let kept = if self.outcome == UndoOutcome::Deleted { Vec::new() } else { kept };
+        UndoneRow { table: schema.table.to_owned(), id: self.id, outcome: self.outcome, columns: self.columns, kept }
+    }
 }

@@ -297,6 +297,22 @@ impl<'c> WriteTx<'c> {
         Ok(self.rows.load(table, id, &self.state.hidden)?)
     }
 
+    /// The rows that are deleted together with a row.
+    pub(super) fn cascade(&mut self, table: usize, id: &Uuid) -> Result<Vec<(usize, Uuid)>> {
+        Ok(self.rows.cascade((table, *id), &self.state.hidden)?)
+    }
+
+    /// Deletes a row, also one that is alive and not shown.
+    pub(super) fn delete_anywhere(&mut self, table: usize, id: &Uuid) -> Result<()> {
+        if !self.delete(table, id)? {
+            let loaded = self.rows.load(table, id, &self.state.hidden)?;
+            if loaded.1.life == Life::Alive {
+                self.delete_loaded(table, id, loaded)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Brings a deleted row back with all the cells that it has.
     pub(super) fn touch(&mut self, table: usize, id: &Uuid) -> Result<()> {
         let at = self.next_at(table, &[], &[])?;

@@ -245,6 +245,7 @@ fn is_refusal(error: &Error) -> bool {
             | Error::Deleted { .. }
             | Error::Immutable { .. }
             | Error::NotDerived { .. }
+            | Error::MissingParent { .. }
             | Error::Unstorable { .. }
             | Error::History(HistoryError::NothingToUndo)
     )
