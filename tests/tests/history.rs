@@ -1,5 +1,7 @@
 //! What became of a row, and what was: who wrote what, which concurrent values lost, tables as they were.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cfost::clock::Timestamp;
 use cfost::oplog::{DeviceId, OpKind};
 use cfost::prelude::*;
@@ -124,7 +126,7 @@ fn a_delete_and_an_edit_that_did_not_know_of_each_other_are_both_told() {
     // A delete that knows of everything has no rival, and the row can still be explained.
     laptop.db.delete::<Todo>(milk.id).unwrap();
     let gone = laptop.db.explain::<Todo>(milk.id).unwrap();
-    assert_eq!((gone.life.shown, gone.life.lost.len()), (Shown::Deleted, 0));
+    assert_eq!((&gone.life.shown, gone.life.lost.len()), (&Shown::Deleted, 0));
     assert_eq!(gone.column("completed").unwrap().value, Value::Integer(1));
 }
 
@@ -165,6 +167,89 @@ fn of_what_is_immutable_the_later_insert_has_lost_and_a_final_delete_wins_over_e
         assert_eq!(device.db.history::<Contact>(id).unwrap().len(), 5);
         assert_sound(&device.db);
     }
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "notes", version = 1, history)]
+struct Note {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Note)]
+    under: Option<Uuid>,
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+    #[crdt(map)]
+    ratings: BTreeMap<i64, String>,
+    #[crdt(list)]
+    lines: List<String>,
+}
+
+#[test]
+fn elements_are_explained_one_by_one() {
+    let devices = fleet::devices(2, &models![Note], 11).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    for (device, name) in devices.iter().zip(["phone", "laptop"]) {
+        device.db.rename_device(this(&device.db), name).unwrap();
+    }
+    let note = Note {
+        tags: ["home".to_owned(), "shop".to_owned()].into(),
+        ratings: [(1, "poor".to_owned()), (-1, "none".to_owned())].into(),
+        lines: vec!["milk".to_owned(), "bread".to_owned()].into(),
+        ..Note::default()
+    };
+    let note = phone.db.insert(note).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+    phone.clock.advance(1000);
+    laptop.clock.advance(2000);
+    phone
+        .db
+        .update(note.id, |note: &mut Note| {
+            note.tags.remove("shop");
+            note.ratings.insert(1, "fine".into());
+            note.lines.remove(0);
+            note.lines.push("butter".into());
+        })
+        .unwrap();
+    laptop
+        .db
+        .update(note.id, |note: &mut Note| {
+            note.tags.insert("dairy".into());
+            note.ratings.insert(1, "good".into());
+            note.lines.set(0, "oat milk".into());
+        })
+        .unwrap();
+    // Puts again what the phone has removed, and removes what nobody else touched.
+    laptop.db.update(note.id, |note: &mut Note| note.tags = ["dairy".to_owned()].into()).unwrap();
+    laptop.db.update(note.id, |note: &mut Note| assert!(note.tags.insert("shop".into()))).unwrap();
+    fleet::sync(&laptop.db, &phone.db).unwrap();
+
+    let seen: Vec<_> = devices.iter().map(|device| device.db.explain::<Note>(note.id).unwrap()).collect();
+    assert_eq!(seen[0], seen[1]);
+    let told = seen[0].to_string();
+    let told: Vec<_> = told.lines().skip(3).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let (first, phone_at, laptop_at) =
+        ("2026-09-21T14:13:20.000Z", "2026-09-21T14:13:21.000Z", "2026-09-21T14:13:22.000Z");
+    let expected = [
+        format!("tags set \"dairy\" {laptop_at} laptop"),
+        format!("\"shop\" {laptop_at} laptop"),
+        format!("lost removed {phone_at} phone"),
+        format!("ratings map -1 = \"none\" {first} phone"),
+        format!("1 = \"good\" {laptop_at} laptop"),
+        format!("lost 1 = \"fine\" {phone_at} phone"),
+        format!("lines list \"oat milk\" {laptop_at} laptop"),
+        format!("lost removed {phone_at} phone"),
+        format!("\"bread\" {first} phone"),
+        format!("\"butter\" {phone_at} phone"),
+    ];
+    assert_eq!(told, expected, "\n{}", seen[0]);
+    assert!(seen[0].has_conflicts());
+
+    // A row that waits for another one says so.
+    let below = phone.db.insert(Note { under: Some(note.id), ..Note::default() }).unwrap();
+    phone.db.delete::<Note>(note.id).unwrap();
+    let waiting = phone.db.explain::<Note>(below.id).unwrap().life.shown;
+    assert_eq!(waiting, Shown::Waiting { table: "notes".into(), id: note.id });
+    assert_eq!(waiting.to_string(), format!("waits for notes {}", note.id));
 }
 
 #[test]

@@ -303,7 +303,7 @@ pub(super) fn clear(conn: &Connection, table: &Table) -> Result<(), StoreError> 
 }
 
 /// Whether an edit is one of this collection.
-fn edit_fits(schema: &CollectionSchema, edit: &ElementEdit<'_>) -> bool {
+pub(super) fn edit_fits(schema: &CollectionSchema, edit: &ElementEdit<'_>) -> bool {
     let is_list = schema.rule == MergeRule::List;
     let position = edit.position.as_deref().is_none_or(|position| is_list && position::is_position(position));
     let value = match (&edit.value, schema.value) {
@@ -322,11 +322,11 @@ fn is_whole(schema: &CollectionSchema, edit: &ElementEdit<'_>) -> bool {
 }
 
 /// Whether an element is there, as far as it goes by itself.
-fn is_present(element: &Row<Value>) -> bool {
+pub(super) fn is_present(element: &Row<Value>) -> bool {
     element.life == Life::Alive && (0..element.values.len()).all(|column| element.clock.column(column).is_some())
 }
 
-fn op_of(child: &ChildTable, edit: &ElementEdit<'_>, stamp: Stamp) -> RowOp<Value> {
+pub(super) fn op_of(child: &ChildTable, edit: &ElementEdit<'_>, stamp: Stamp) -> RowOp<Value> {
     let life = if edit.put { Life::Alive } else { Life::Dead };
     let mut effects = Vec::new();
     if let Some(position) = &edit.position {
@@ -347,7 +347,7 @@ fn alive(row: &rusqlite::Row<'_>, child: &ChildTable) -> Result<Row<Value>, Stor
     Ok(Row { values, clock: RowClock::decode(clock, columns)?, life: Life::Alive })
 }
 
-fn encode_key(key: &ValueRef<'_>, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+pub(super) fn encode_key(key: &ValueRef<'_>, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
     bytes.clear();
     let written = write_value(bytes, &OpValue::Plain(key.borrowed()));
     written.map_err(|error| StoreError::Corrupt { what: error.to_string() })

@@ -9,15 +9,15 @@ use uuid::Uuid;
 use super::causality::Causality;
 use super::entries::{OpData, OplogEntry};
 use super::explanation::{Added, ExplainedColumn, ExplainedLife, Explanation, LostValue, Shown, Written};
-use super::history::{Entry, HistoryError, entries_of};
-use super::rows::{Rows, fits};
+use super::history::{Entry, HistoryError, RowKey, entries_of};
+use super::rows::{Place, Rows, fits};
 use super::state::State;
 use super::table::Table;
-use super::{Store, StoreError};
+use super::{Registry, Store, StoreError};
 use crate::crdt::{Life, Row, Stamp};
 use crate::error::Result;
 use crate::oplog::OpKind;
-use crate::schema::{ColumnSchema, MergeRule, Value};
+use crate::schema::{ColumnSchema, MergeRule, Value, ValueRef};
 
 impl Store {
     /// Why a row is as it is.
@@ -27,16 +27,36 @@ impl Store {
             if entries.is_empty() {
                 return Err(HistoryError::NeverExisted { table: self.tables[table].schema.table, id }.into());
             }
-            let (_, row) = Rows::new(conn, &self.tables).load(table, &id, &state.hidden)?;
-            Ok(Explainer::new(conn, state, &entries).explain(&self.tables[table], id, &row)?)
+            let mut rows = Rows::new(conn, &self.tables);
+            let (place, row) = rows.load(table, &id, &state.hidden)?;
+            let shown = self.shown(&rows, (table, id), place, &row)?;
+            Ok(Explainer::new(conn, state, &entries).explain(&self.tables[table], id, &row, shown)?)
         })
+    }
+
+    /// Whether a row is shown, and if not why.
+    fn shown(&self, rows: &Rows<'_>, row: RowKey, place: Place, found: &Row<Value>) -> Result<Shown, StoreError> {
+        let table = &self.tables[row.0];
+        match found.life {
+            Life::Dead => return Ok(Shown::Deleted),
+            Life::Gone => return Ok(Shown::Gone),
+            Life::Alive if !table.is_complete(found) => return Ok(Shown::Incomplete),
+            Life::Alive if place == Place::Visible => return Ok(Shown::Yes),
+            Life::Alive => {}
+        }
+        let values: Vec<ValueRef<'_>> = found.values.iter().map(Value::as_ref).collect();
+        let (column, id) = rows.missing_parent(row, values.iter().enumerate())?.unwrap_or((0, row.1));
+        let reference = table.schema.columns.get(column).and_then(|column| column.reference);
+        let parent = reference.map_or(table.schema.table, |reference| reference.table);
+        Ok(Shown::Waiting { table: parent.to_owned(), id })
     }
 }
 
-struct Explainer<'a> {
+/// Puts an explanation together.
+pub(super) struct Explainer<'a> {
     state: &'a State,
     /// The row's entries, oldest first.
-    entries: &'a [Entry],
+    pub(super) entries: &'a [Entry],
     causality: Causality<'a>,
 }
 
@@ -45,20 +65,15 @@ impl<'a> Explainer<'a> {
         Self { state, entries, causality: Causality::new(conn, &state.registry) }
     }
 
-    fn explain(&mut self, table: &Table, id: Uuid, row: &Row<Value>) -> Result<Explanation, StoreError> {
+    fn explain(&mut self, table: &Table, id: Uuid, row: &Row<Value>, shown: Shown) -> Result<Explanation, StoreError> {
         let schema = table.schema;
-        let life = self.life(row, table.is_complete(row))?;
-        let columns = (0..schema.columns.len()).map(|n| self.column(n, table, row));
-        Ok(Explanation { table: schema.table.to_owned(), id, life, columns: columns.collect::<Result<_, _>>()? })
+        let life = self.life(row, shown)?;
+        let columns = (0..schema.columns.len()).map(|n| self.column(n, table, row)).collect::<Result<_, _>>()?;
+        let collections = table.children.iter().map(|child| self.collection(child)).collect::<Result<_, _>>()?;
+        Ok(Explanation { table: schema.table.to_owned(), id, life, columns, collections })
     }
 
-    fn life(&mut self, row: &Row<Value>, complete: bool) -> Result<ExplainedLife, StoreError> {
-        let shown = match (row.life, complete) {
-            (Life::Dead, _) => Shown::Deleted,
-            (Life::Gone, _) => Shown::Gone,
-            (Life::Alive, true) => Shown::Yes,
-            (Life::Alive, false) => Shown::Incomplete,
-        };
+    fn life(&mut self, row: &Row<Value>, shown: Shown) -> Result<ExplainedLife, StoreError> {
         let winner = self.holder(row.clock.life());
         let otherwise = |entry: &&Entry| (entry.entry.op_type == OpKind::Delete) == (row.life == Life::Alive);
         let others: Vec<&Entry> = self.entries.iter().filter(otherwise).collect();
@@ -112,15 +127,24 @@ impl<'a> Explainer<'a> {
         added.into_iter().map(|(_, sum, last)| Added { sum, last: self.written(last) }).collect()
     }
 
+    /// How concurrent writes are ordered.
+    pub(super) fn writers(&self) -> &'a Registry {
+        &self.state.registry
+    }
+
     /// The entry that a cell holds the write of.
-    fn holder(&self, stamp: Stamp) -> Option<&'a Entry> {
+    pub(super) fn holder(&self, stamp: Stamp) -> Option<&'a Entry> {
         let holds = |entry: &&Entry| entry.entry.timestamp == stamp.at && entry.log == stamp.writer.0;
         stamp.is_some().then(|| self.entries.iter().find(holds)).flatten()
     }
 
     /// Of `others`, those that didn't know of `winner`, nor `winner` of them, and that no other of them
     /// had replaced.
-    fn concurrent(&mut self, winner: &'a Entry, others: Vec<&'a Entry>) -> Result<Vec<&'a Entry>, StoreError> {
+    pub(super) fn concurrent(
+        &mut self,
+        winner: &'a Entry,
+        others: Vec<&'a Entry>,
+    ) -> Result<Vec<&'a Entry>, StoreError> {
         let mut lost = Vec::new();
         for other in others {
             if !self.knew(winner, other)? && !self.knew(other, winner)? {
@@ -148,7 +172,7 @@ impl<'a> Explainer<'a> {
         self.causality.knew((entry.log, entry.entry.seq), (other.log, other.entry.seq))
     }
 
-    fn written(&self, entry: &OplogEntry) -> Written {
+    pub(super) fn written(&self, entry: &OplogEntry) -> Written {
         let name = self.state.secrets.identity.device(entry.device_id).map(|device| device.name);
         Written {
             device: entry.device_id,

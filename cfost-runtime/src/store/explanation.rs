@@ -26,6 +26,8 @@ pub struct Explanation {
     pub life: ExplainedLife,
     /// The columns, in the model's order.
     pub columns: Vec<ExplainedColumn>,
+    /// The sets, maps and lists, in the model's order.
+    pub collections: Vec<ExplainedCollection>,
 }
 
 impl Explanation {
@@ -34,9 +36,17 @@ impl Explanation {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The set, map or list with this name.
+    pub fn collection(&self, name: &str) -> Option<&ExplainedCollection> {
+        self.collections.iter().find(|collection| collection.name == name)
+    }
+
     /// Whether any concurrent write lost: someone may want to look at what they wrote.
     pub fn has_conflicts(&self) -> bool {
-        !self.life.lost.is_empty() || self.columns.iter().any(|column| !column.lost.is_empty())
+        let mut elements = self.collections.iter().flat_map(|collection| &collection.elements);
+        !self.life.lost.is_empty()
+            || self.columns.iter().any(|column| !column.lost.is_empty())
+            || elements.any(|element| !element.lost.is_empty())
     }
 }
 
@@ -55,7 +65,7 @@ pub struct Written {
 }
 
 /// Whether a row is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shown {
     /// The row is in its table.
@@ -66,6 +76,25 @@ pub enum Shown {
     Gone,
     /// The op that inserted the row, with the columns that it must have, has not arrived.
     Incomplete,
+    /// A row that it refers to is not shown.
+    Waiting {
+        /// The table of that row.
+        table: String,
+        /// That row.
+        id: Uuid,
+    },
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Yes => f.write_str("shown"),
+            Self::Deleted => f.write_str("deleted"),
+            Self::Gone => f.write_str("deleted for good"),
+            Self::Incomplete => f.write_str("waits for its insert"),
+            Self::Waiting { table, id } => write!(f, "waits for {table} {id}"),
+        }
+    }
 }
 
 /// Why a row is shown or not.
@@ -110,6 +139,55 @@ pub struct LostValue {
     pub written: Written,
 }
 
+/// Why a set, a map or a list has its elements.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ExplainedCollection {
+    /// The collection's name.
+    pub name: String,
+    /// How concurrent edits of it merge.
+    pub rule: MergeRule,
+    /// The elements that are there, in their order, then those that were removed while another device put
+    /// them.
+    pub elements: Vec<ExplainedElement>,
+}
+
+/// Why an element is there or not, and has its value.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ExplainedElement {
+    /// A set's element, a map's key, the id of a list's element.
+    pub key: Value,
+    /// What a map has under the key, or a list in the place.
+    pub value: Option<Value>,
+    /// Whether the element is there.
+    pub present: bool,
+    /// Who put it, with the value that it has, or removed it.
+    pub written: Option<Written>,
+    /// What was done to it without knowledge of that, and lost, oldest first.
+    pub lost: Vec<LostElement>,
+}
+
+/// An edit of an element that lost against a concurrent one.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LostElement {
+    /// What was done.
+    pub edit: ElementLoss,
+    /// Who did it.
+    pub written: Written,
+}
+
+/// What was done to an element.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ElementLoss {
+    /// It was put, with this value if it was given one.
+    Put(Option<Value>),
+    /// It was removed.
+    Removed,
+}
+
 /// What a device has added to a counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -123,13 +201,7 @@ pub struct Added {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Lines::default();
-        let shown = match self.life.shown {
-            Shown::Yes => "shown",
-            Shown::Deleted => "deleted",
-            Shown::Gone => "deleted for good",
-            Shown::Incomplete => "waits for the op that inserted it",
-        };
-        lines.push("", "row", shown, self.life.written.as_ref());
+        lines.push("", "row", &self.life.shown.to_string(), self.life.written.as_ref());
         for (kind, written) in &self.life.lost {
             lines.push("", "lost", kind.name(), Some(written));
         }
@@ -142,8 +214,36 @@ impl fmt::Display for Explanation {
                 lines.push("", "lost", &clipped(&lost.value), Some(&lost.written));
             }
         }
+        for collection in &self.collections {
+            collection.push_to(&mut lines);
+        }
         writeln!(f, "{} {}", self.table, self.id)?;
         lines.fmt(f)
+    }
+}
+
+impl ExplainedCollection {
+    fn push_to(&self, lines: &mut Lines) {
+        let (mut name, mut rule) = (self.name.as_str(), self.rule.to_string());
+        for element in &self.elements {
+            let key = if self.rule == MergeRule::List { String::new() } else { clipped(&element.key) };
+            let with = |value: Option<&Value>| match (key.as_str(), value) {
+                (key, None) => key.to_owned(),
+                ("", Some(value)) => clipped(value),
+                (key, Some(value)) => format!("{key} = {}", clipped(value)),
+            };
+            let value = with(element.value.as_ref());
+            let value = if element.present { value } else { format!("{value} removed") };
+            lines.push(name, &rule, &value, element.written.as_ref());
+            (name, rule) = ("", String::new());
+            for lost in &element.lost {
+                let edit = match &lost.edit {
+                    ElementLoss::Put(value) => with(value.as_ref()),
+                    ElementLoss::Removed => "removed".to_owned(),
+                };
+                lines.push("", "lost", &edit, Some(&lost.written));
+            }
+        }
     }
 }
 

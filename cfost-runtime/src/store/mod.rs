@@ -20,6 +20,7 @@ mod entries;
 mod error;
 mod exchange;
 mod explain;
+mod explain_elements;
 mod explanation;
 mod fork;
 mod functions;
@@ -46,7 +47,10 @@ mod write;
 
 pub use entries::{ElementData, OpData, OpId, OplogEntry};
 pub use error::StoreError;
-pub use explanation::{Added, ExplainedColumn, ExplainedLife, Explanation, LostValue, Shown, Written};
+pub use explanation::{
+    Added, ElementLoss, ExplainedCollection, ExplainedColumn, ExplainedElement, ExplainedLife, Explanation,
+    LostElement, LostValue, Shown, Written,
+};
 pub use history::HistoryError;
 pub use rebuild::{Difference, Verification};
 pub use touched::Origin;

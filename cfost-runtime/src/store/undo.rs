@@ -233,7 +233,16 @@ fn plan(
             outcome = UndoOutcome::Kept;
         }
         let earlier = Earlier { row, collections };
-        undoings.push(Undoing { table, id, touch, earlier, now: now.clock, outcome, columns: Vec::new() });
+        undoings.push(Undoing {
+            table,
+            id,
+            touch,
+            earlier,
+            now: now.clock,
+            outcome,
+            columns: Vec::new(),
+            held: Vec::new(),
+        });
     }
     undoings.sort_by_key(|undoing| undoing.touch.order);
     Ok(undoings)
@@ -268,6 +277,8 @@ struct Undoing {
     outcome: UndoOutcome,
     /// What has its earlier values again.
     columns: Vec<String>,
+    /// What could not have them.
+    held: Vec<String>,
 }
 
 impl Undoing {
@@ -297,7 +308,13 @@ impl Undoing {
         let mut reverted: Vec<_> = changed.map(|(_, column)| column.name.to_owned()).collect();
         let elements = schema.collections.iter().zip(before.1.iter().zip(&after.collections));
         reverted.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));
+        let held = schema.columns.iter().enumerate().filter(|(n, _)| {
+            let earlier = self.earlier.row.values[*n].as_ref();
+            after.columns[*n] != earlier && !table.kept[*n]
+        });
+        let held = held.map(|(_, column)| column.name.to_owned()).collect();
         tx.update(self.table, &self.id, current.row, &before, &after)?;
+        self.held = held;
         self.columns = reverted;
         Ok(())
     }
@@ -327,7 +344,8 @@ impl Undoing {
         let schema = tables[self.table].schema;
         let columns = schema.columns.iter().enumerate().filter(|(n, column)| {
             let others = self.now.column(*n) == self.earlier.row.clock.column(*n);
-            self.outcome == UndoOutcome::Kept || (column.rule != MergeRule::Counter && others)
+            let held = self.outcome == UndoOutcome::Kept || self.held.iter().any(|held| held == column.name);
+            held || (column.rule != MergeRule::Counter && others)
         });
         let columns = columns.map(|(_, column)| column.name);
         let kept = columns.chain(schema.collections.iter().map(|of| of.name));
