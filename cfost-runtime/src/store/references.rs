@@ -108,7 +108,7 @@ pub(super) fn shape(schema: &ModelSchema) -> String {
             OnDelete::Cascade => "cascade",
             OnDelete::Keep => "keep",
         };
-        Some(format!("reference {} {on_delete} {}\n", column.name, reference.table))
+        Some(format!("reference {} {on_delete} {}\n", quoted(column.name), quoted(reference.table)))
     };
     schema.columns.iter().filter_map(line).collect()
 }
@@ -135,9 +135,12 @@ pub(super) fn pass_over(conn: &Connection, tables: &[Table]) -> Result<(), Store
     let mut stale: Vec<String> = Vec::new();
     while let Some(row) = rows.next()? {
         let (name, shape): (String, String) = (row.get(0)?, row.get(1)?);
-        let is_ours = |name: &str| tables.iter().any(|table| table.schema.table == name);
-        let mut references = shape.lines().filter(|line| line.starts_with("reference "));
-        if !is_ours(&name) && references.any(|line| line.splitn(4, ' ').nth(3).is_some_and(is_ours)) {
+        let mut ours = tables.iter().map(|table| table.schema.table);
+        let refers_to = |table: &str| {
+            let mut references = shape.lines().filter(|line| line.starts_with("reference "));
+            references.any(|line| line.ends_with(&format!(" {}", quoted(table))))
+        };
+        if ours.clone().all(|table| table != name) && ours.any(refers_to) {
             stale.push(name);
         }
     }

@@ -362,6 +362,28 @@ fn bytes_that_name_no_row_hide_theirs_on_every_device() {
 }
 
 #[test]
+fn rows_written_before_the_device_was_paired_keep_what_they_refer_to() {
+    let (phone, _) = two_devices(11);
+    let tablet = Device::in_memory("tablet", models(), 12).unwrap();
+    // Rows are written anew by table and id, so the comment comes first and the inner folder last.
+    let id = Uuid::from_u128(9);
+    let outer = tablet.db.insert(Folder { id, name: "outer".into(), ..Folder::default() }).unwrap().id;
+    let inner = Folder { id: Uuid::from_u128(3), parent: Some(outer), ..Folder::default() };
+    let inner = tablet.db.insert(inner).unwrap().id;
+    let plan = file(&tablet.db, inner);
+    let plan = tablet.db.update(plan.id, |file: &mut File| file.tags.extend(["urgent".to_owned()])).unwrap();
+    let note = comment(&tablet.db, plan.id);
+    fleet::pair(&phone.db, &tablet.db, &tablet.host).unwrap();
+    fleet::sync(&phone.db, &tablet.db).unwrap();
+    for device in [&phone, &tablet] {
+        assert_eq!(device.db.count::<Folder>().unwrap(), 2);
+        assert_eq!(device.db.all::<File>().unwrap(), std::slice::from_ref(&plan));
+        assert_eq!(device.db.all::<Comment>().unwrap(), std::slice::from_ref(&note));
+    }
+    assert_sound(&[&phone, &tablet]);
+}
+
+#[test]
 fn an_undo_brings_back_all_that_a_delete_cascaded_to() {
     let db = Db::open_in_memory(models()).unwrap();
     let work = folder(&db, None);
