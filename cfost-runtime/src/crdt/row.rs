@@ -22,6 +22,8 @@ pub enum Effect<V> {
     Keep(V),
     /// Adds to a counter.
     Add(i64),
+    /// Shows what is merged elsewhere, a text's document; `None` if it shows the same as before.
+    Merged(Option<V>),
 }
 
 /// One op, as far as merging goes.
@@ -85,6 +87,8 @@ impl<V: Counter> Row<V> {
                 }
                 Effect::Write(_) | Effect::Keep(_) => continue,
                 Effect::Add(delta) => self.values[column].add(delta),
+                Effect::Merged(Some(value)) => self.values[column] = value,
+                Effect::Merged(None) => {}
             }
             if stamped {
                 self.clock.set_column(column, op.stamp);

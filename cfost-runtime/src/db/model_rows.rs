@@ -12,6 +12,8 @@ use crate::schema::{
     Element, ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef,
 };
 use crate::store::{Stored, Table, borrowed, read_elements};
+#[cfg(feature = "text")]
+use crate::store::{has_texts, read_texts};
 
 /// The number of a model's table.
 pub(super) fn table_of<M: Synced>(tables: &[Table]) -> Result<usize> {
@@ -109,7 +111,10 @@ pub(super) fn prepared<'c>(conn: &'c Connection, statement: &Statement) -> Resul
 
 /// A transaction for statements that must see one state of the database: rows of this table, and their elements.
 fn snapshot<'c>(conn: &'c Connection, table: &Table) -> Result<Option<Transaction<'c>>> {
-    let needed = !table.children.is_empty() && conn.is_autocommit();
+    let several = !table.children.is_empty();
+    #[cfg(feature = "text")]
+    let several = several || has_texts(table.schema);
+    let needed = several && conn.is_autocommit();
     Ok(if needed { Some(conn.unchecked_transaction()?) } else { None })
 }
 
@@ -126,14 +131,20 @@ fn visit_rows(
             None => id_of(row, table)?,
         };
         let collections = read_elements(conn, table, &id)?;
-        visit(id, RowValues::new(values(row, table)?, collections))?;
+        let values = RowValues::new(values(row, table)?, collections);
+        #[cfg(feature = "text")]
+        let values = values.with_texts(read_texts(conn, table.schema, &id)?);
+        visit(id, values)?;
     }
     Ok(())
 }
 
 /// What a stored row holds, lent.
 pub(super) fn lent(stored: &Stored) -> RowValues<'_> {
-    lent_parts(&stored.row.values, &stored.collections)
+    let values = lent_parts(&stored.row.values, &stored.collections);
+    #[cfg(feature = "text")]
+    let values = values.with_texts(stored.texts.clone());
+    values
 }
 
 fn lent_parts<'a>(columns: &'a [Value], collections: &'a [Vec<Element<'static>>]) -> RowValues<'a> {

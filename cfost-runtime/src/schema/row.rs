@@ -26,6 +26,13 @@ impl<'a> RowValues<'a> {
             texts: Vec::new(),
         }
     }
+
+    /// With what the row's texts have beside their plain text, in the order of the columns.
+    #[cfg(feature = "text")]
+    #[must_use]
+    pub fn with_texts(self, texts: Vec<TextValue<'a>>) -> Self {
+        Self { texts, ..self }
+    }
 }
 
 /// Collects what a row's fields hold, in the order of the model's columns.

@@ -21,12 +21,20 @@ use super::history::Index;
 use super::rows::{Rows, fits};
 use super::secrets::Secrets;
 use super::table::{self, Table};
+#[cfg(feature = "text")]
+use super::texts::{TextAt, Texts};
 use super::touched::Touched;
 use super::write::rule_tag;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
+#[cfg(feature = "text")]
+use crate::crdt::Effect;
+#[cfg(feature = "text")]
+use crate::crdt::text::peer_of;
 use crate::crdt::{Life, RowOp, Stamp, Writer};
 use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, ShapeColumn};
+#[cfg(feature = "text")]
+use crate::schema::Value;
 use crate::schema::{ColumnSchema, MergeRule, ModelSchema, ValueRef};
 
 /// Applies changes within one SQL transaction.
@@ -59,6 +67,8 @@ pub(super) struct Applier<'c> {
 pub(super) struct Context<'s> {
     pub(super) registry: &'s mut Registry,
     pub(super) hidden: &'s mut Hidden,
+    #[cfg(feature = "text")]
+    pub(super) texts: &'s mut Texts,
     pub(super) secrets: &'s Secrets,
 }
 
@@ -301,7 +311,7 @@ impl<'c> Applier<'c> {
             true
         } else {
             let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
-            let effects = (fit.columns.iter().zip(op.values))
+            let effects: Vec<_> = (fit.columns.iter().zip(op.values))
                 .filter_map(|(target, value)| {
                     let (Some(Target::Column(column)), Some(value)) = (*target, plain(value)) else { return None };
                     let schema = &schema.columns[column];
@@ -312,6 +322,8 @@ impl<'c> Applier<'c> {
                     effect.map(|effect| (column, effect))
                 })
                 .collect();
+            #[cfg(feature = "text")]
+            let effects = self.merge_texts(table, op, fit, context, number, effects)?;
             self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)?
         };
         if !fit.elements {
@@ -326,6 +338,30 @@ impl<'c> Applier<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Merges what an op says of a row's texts, and adds what that makes of their columns to its effects.
+    #[cfg(feature = "text")]
+    fn merge_texts(
+        &self,
+        table: usize,
+        op: &Op<'_, '_>,
+        fit: &ShapeFit,
+        context: &mut Context<'_>,
+        number: u32,
+        mut effects: Vec<(usize, Effect<Value>)>,
+    ) -> Result<Vec<(usize, Effect<Value>)>, StoreError> {
+        let schema = self.tables[table].schema;
+        for (target, value) in fit.columns.iter().zip(op.values) {
+            let (Some(Target::Column(column)), OpValue::Composite(payload)) = (*target, value) else { continue };
+            let Some(log) = context.registry.get(number) else { continue };
+            if schema.columns[column].rule == MergeRule::Text {
+                let at = TextAt::new(schema, column, op.row);
+                let effect = context.texts.merge(self.rows.conn, at, peer_of(log.id.as_bytes()), payload)?;
+                effects.extend(effect.map(|effect| (column, effect)));
+            }
+        }
+        Ok(effects)
     }
 
     /// Writes a row with all its columns that no op has touched before; else it does nothing.

@@ -14,6 +14,19 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// The document of a text can't be read, or can't take an edit.
+    #[cfg(feature = "text")]
+    #[error("'{column}' of row {id} of '{table}': {source}")]
+    Text {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row.
+        id: uuid::Uuid,
+        /// What is wrong.
+        source: crate::crdt::text::TextError,
+    },
     /// The file is an SQLite database of another application.
     #[error("{} is an SQLite database that CFOST did not make; choose another path", path.display())]
     Foreign {

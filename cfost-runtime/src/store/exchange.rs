@@ -346,5 +346,11 @@ pub(super) fn without_known(run: &Run, known: usize) -> Cow<'_, Run> {
 }
 
 pub(super) fn context(state: &mut State) -> Context<'_> {
-    Context { registry: &mut state.registry, hidden: &mut state.hidden, secrets: &state.secrets }
+    Context {
+        registry: &mut state.registry,
+        hidden: &mut state.hidden,
+        #[cfg(feature = "text")]
+        texts: &mut state.texts,
+        secrets: &state.secrets,
+    }
 }

@@ -1,5 +1,7 @@
 //! Inserting rows: with the id they are given, get or are made from, also over a deleted one.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::edits::{CollectionEdits, Part, Scope};
@@ -7,17 +9,17 @@ use super::elements::read_elements;
 use super::rows::Place;
 use super::write::{WriteTx, inline, of_part, tagged, written};
 use crate::clock::Timestamp;
-use crate::crdt::{Life, Row, RowOp, Stamp};
+use crate::crdt::{Effect, Life, Row, RowOp, Stamp};
 use crate::error::{Error, Result};
 use crate::oplog::{OpKind, OpValue};
-use crate::schema::{Element, RowValues, Value, ValueRef, derived_id};
+use crate::schema::{ColumnSchema, MergeRule, ModelSchema, RowValues, Value, ValueRef, derived_id};
 
 impl WriteTx<'_> {
     /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
     pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
-        let at = self.next_at(table, &values.columns, &inline)?;
+        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns), &inline)?;
         let id = self.row_id(table, id, &values.columns, at)?;
         self.check_parents(table, id, values.columns.iter().enumerate())?;
         self.insert_at(table, id, values, at, (&planned, &inline))?;
@@ -28,7 +30,7 @@ impl WriteTx<'_> {
     pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
-        let at = self.next_at(table, &values.columns, &inline)?;
+        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns), &inline)?;
         self.insert_at(table, id, values, at, (&planned, &inline))
     }
 
@@ -41,17 +43,26 @@ impl WriteTx<'_> {
         at: Timestamp,
         (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
     ) -> Result<()> {
-        let (values, collections) = (&values.columns, &values.collections);
         let stamp = self.stamp(at);
         self.broken = true;
-        if !self.rows.create(table, &id, values.iter(), stamp, &mut self.state.hidden)? {
-            return self.insert_again(table, id, values, collections, stamp);
+        if !self.rows.create(table, &id, values.columns.iter(), stamp, &mut self.state.hidden)? {
+            return self.insert_again(table, id, values, stamp);
         }
+        #[cfg(feature = "text")]
+        let (payloads, following) = {
+            let new = self.begin_texts(table, &id, values)?;
+            self.broken = true;
+            (new.payloads, new.following)
+        };
+        #[cfg(not(feature = "text"))]
+        let payloads = Vec::new();
         for part in inline {
             self.merge_part(table, &id, part, true, stamp)?;
         }
-        self.push_create(table, &id, values, inline)?;
+        self.push_create(table, &id, &values.columns, inline, &payloads)?;
         self.broken = false;
+        #[cfg(feature = "text")]
+        self.write_following(table, &id, following)?;
         if inline.is_empty() { self.write_parts(table, &id, planned) } else { Ok(()) }
     }
 
@@ -68,14 +79,8 @@ impl WriteTx<'_> {
 
     /// Inserts over a row that has been deleted. Its counters go on from where they were: the op has the
     /// deltas that lead to what was inserted. Its elements are back with it, and become those inserted.
-    fn insert_again(
-        &mut self,
-        table: usize,
-        id: Uuid,
-        values: &[ValueRef<'_>],
-        collections: &[Vec<Element<'_>>],
-        stamp: Stamp,
-    ) -> Result<()> {
+    fn insert_again(&mut self, table: usize, id: Uuid, given: &RowValues<'_>, stamp: Stamp) -> Result<()> {
+        let (values, collections) = (&given.columns, &given.collections);
         let schema = self.tables[table].schema;
         let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
         if let Some(refusal) = self.refusal(table, &id, place, &row, values) {
@@ -83,13 +88,21 @@ impl WriteTx<'_> {
             self.broken = false;
             return Err(refusal);
         }
+        #[cfg(feature = "text")]
+        let before = row.values.clone();
         let columns = schema.columns.iter().zip(&row.values).zip(values);
         let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
-        let effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
+        let mut effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
+        let texts = (0..schema.columns.len()).filter(|&column| schema.columns[column].rule == MergeRule::Text);
+        // The text that there is becomes the given one by edits, after this.
+        effects.extend(texts.clone().map(|column| (column, Effect::Merged(None))));
+        let payloads: Vec<Vec<u8>> = texts.map(|_| Vec::new()).collect();
         let op = RowOp { stamp, life: Life::Alive, effects };
         self.rows.merge_into(table, &id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
-        self.push_create(table, &id, &values, &[])?;
+        self.push_create(table, &id, &values, &[], &payloads)?;
         self.broken = false;
+        #[cfg(feature = "text")]
+        self.update_texts(table, &id, None, &before, given)?;
         let before = read_elements(self.conn, &self.tables[table], &id)?;
         let planned = self.plan(table, &before, collections, Scope::Whole)?;
         self.write_parts(table, &id, &planned)
@@ -118,10 +131,18 @@ impl WriteTx<'_> {
         Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
     }
 
-    fn push_create(&mut self, table: usize, id: &Uuid, values: &[ValueRef<'_>], parts: &[Part<'_, '_>]) -> Result<()> {
+    /// Writes the op of an insert, with what it says of texts.
+    fn push_create(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        values: &[ValueRef<'_>],
+        parts: &[Part<'_, '_>],
+        texts: &[Vec<u8>],
+    ) -> Result<()> {
         let schema = self.tables[table].schema;
         let segment = self.segment(table);
-        if parts.is_empty() {
+        if parts.is_empty() && texts.is_empty() {
             let shape = match segment.create {
                 Some(shape) => shape,
                 None => {
@@ -135,12 +156,32 @@ impl WriteTx<'_> {
             let shape = segment.writer.shape(OpKind::Create, &columns)?;
             let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
             let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
-            segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
+            let mut texts = texts.iter();
+            let values = values.iter().zip(schema.columns).map(|(value, column)| match column.rule {
+                MergeRule::Text => OpValue::Composite(texts.next().map_or(&[], Vec::as_slice)),
+                _ => OpValue::Plain(value.clone()),
+            });
+            segment.writer.push_values(shape, id, values.chain(composites))?;
         }
         self.chunk.ops += 1;
         Ok(())
     }
 }
+
+/// What an insert's op carries of the columns: of a long text nothing, since that follows.
+fn carried<'c, 'v>(schema: &ModelSchema, columns: &'c [ValueRef<'v>]) -> Cow<'c, [ValueRef<'v>]> {
+    let follows = |(value, column): (&ValueRef<'_>, &ColumnSchema)| {
+        column.rule == MergeRule::Text && matches!(value, ValueRef::Text(text) if text.len() > INLINE_BYTES_MAX)
+    };
+    if !columns.iter().zip(schema.columns).any(follows) {
+        return Cow::Borrowed(columns);
+    }
+    let carried = columns.iter().zip(schema.columns);
+    carried.map(|(value, column)| if follows((value, column)) { ValueRef::Null } else { value.clone() }).collect()
+}
+
+/// The longest text that a row's create carries itself.
+pub(super) const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// A UUIDv7 (RFC 9562, section 5.7) from an op's timestamp, so that ids ascend in the order of
 /// inserts: 48 bits of milliseconds, 16 of the counter, 58 random.

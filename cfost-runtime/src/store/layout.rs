@@ -67,6 +67,11 @@ CREATE TABLE cfost_waiting (
   parent_table TEXT NOT NULL, parent BLOB NOT NULL, table_name TEXT NOT NULL, id BLOB NOT NULL,
   PRIMARY KEY (parent_table, parent, table_name, id)
 ) STRICT, WITHOUT ROWID;
+-- part: 0 for a snapshot, then the deltas since; peer: who made the delta.
+CREATE TABLE cfost_texts (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, column_name TEXT NOT NULL, part INTEGER NOT NULL,
+  peer INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (table_name, row, column_name, part)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE cfost_identity (id BLOB NOT NULL PRIMARY KEY, entry BLOB NOT NULL) STRICT, WITHOUT ROWID;
 -- sealed_key: NULL for an epoch whose changes this device only keeps and relays.
 CREATE TABLE cfost_epochs (

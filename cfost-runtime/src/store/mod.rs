@@ -40,6 +40,10 @@ pub(crate) mod search;
 mod secrets;
 mod state;
 mod table;
+#[cfg(feature = "text")]
+mod text_writes;
+#[cfg(feature = "text")]
+mod texts;
 mod touched;
 mod undo;
 mod watch;
@@ -60,6 +64,8 @@ pub(crate) use elements::read_elements;
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
+#[cfg(feature = "text")]
+pub(crate) use texts::{has_texts, read_texts};
 pub(crate) use touched::{Subscription, Touches};
 pub(crate) use write::{Stored, WriteTx};
 
@@ -450,6 +456,8 @@ impl Store {
             state.refresh(conn, &self.tables)?;
             let value = work(conn, state)?;
             transaction.commit()?;
+            #[cfg(feature = "text")]
+            state.texts.committed();
             Ok(value)
         });
         if done.is_err() {

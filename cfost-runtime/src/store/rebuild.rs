@@ -14,6 +14,8 @@ use super::references;
 use super::rows::borrowed;
 use super::state::State;
 use super::table::{Table, quoted};
+#[cfg(feature = "text")]
+use super::texts;
 use super::write::WriteTx;
 use super::{Registry, StoreError};
 use super::{history, layout};
@@ -21,6 +23,8 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
 use crate::schema::{Element, RowValues, Value};
+#[cfg(feature = "text")]
+use crate::schema::{Text, TextValue};
 
 /// What [`Db::verify`](crate::db::Db::verify) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,7 +102,11 @@ pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, cho
         history::forget(conn, table.schema.table)?;
         elements::clear(conn, table)?;
         conn.prepare_cached("DELETE FROM cfost_waiting WHERE table_name = ?1")?.execute([table.schema.table])?;
+        #[cfg(feature = "text")]
+        texts::clear(conn, table.schema.table)?;
     }
+    #[cfg(feature = "text")]
+    state.texts.undone();
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
     let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
@@ -123,7 +131,13 @@ pub(super) fn apply_all(
             log.head = changes::head_at(conn, log, &state.secrets, log.applied_seq)?;
             log.applied_seq = 0;
         }
-        let mut context = Context { registry, hidden: &mut state.hidden, secrets: &state.secrets };
+        let mut context = Context {
+            registry,
+            hidden: &mut state.hidden,
+            #[cfg(feature = "text")]
+            texts: &mut state.texts,
+            secrets: &state.secrets,
+        };
         applier.apply_log(&mut context, number)?;
     }
     Ok(())
@@ -136,6 +150,9 @@ pub(super) type Carried = Vec<Vec<(Uuid, CarriedRow)>>;
 pub(super) struct CarriedRow {
     columns: Vec<Value>,
     collections: Vec<Vec<Element<'static>>>,
+    /// Texts with their marks, in the order of the columns.
+    #[cfg(feature = "text")]
+    texts: Vec<Text>,
 }
 
 /// Takes all visible rows out of their tables.
@@ -149,11 +166,21 @@ pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
         while let Some(row) = rows.next()? {
             let id = Uuid::from_bytes(row.get(columns)?);
             let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?)?.into_owned()));
-            let columns = values.collect::<Result<_>>()?;
-            list.push((id, CarriedRow { columns, collections: elements::read_elements(conn, table, &id)? }));
+            let columns: Vec<Value> = values.collect::<Result<_>>()?;
+            list.push((
+                id,
+                CarriedRow {
+                    #[cfg(feature = "text")]
+                    texts: texts::copies(conn, table.schema, &id, &columns)?,
+                    columns,
+                    collections: elements::read_elements(conn, table, &id)?,
+                },
+            ));
         }
         conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
         elements::clear(conn, table)?;
+        #[cfg(feature = "text")]
+        texts::clear(conn, table.schema.table)?;
         carried.push(list);
     }
     Ok(carried)
@@ -167,11 +194,15 @@ pub(super) fn write_carried(
     host: &Host,
     carried: Carried,
 ) -> Result<()> {
+    #[cfg(feature = "text")]
+    state.texts.undone();
     let mut tx = WriteTx::new(conn, tables, state, host);
     for (table, rows) in carried.into_iter().enumerate() {
-        for (id, CarriedRow { columns, collections }) in rows {
-            let columns: Vec<_> = columns.iter().map(Value::as_ref).collect();
-            tx.insert_as(table, id, &RowValues::new(columns, collections))?;
+        for (id, row) in rows {
+            let values = RowValues::new(row.columns.iter().map(Value::as_ref).collect(), row.collections);
+            #[cfg(feature = "text")]
+            let values = values.with_texts(row.texts.iter().map(TextValue::Edited).collect());
+            tx.insert_as(table, id, &values)?;
         }
     }
     if let Some(finished) = tx.finish(&mut Sealer::new())? {
@@ -236,6 +267,10 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
         let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
         compare(conn, &scratch, &sql, name, &mut found)?;
         compare(conn, &scratch, &history::dump_sql(table.schema), name, &mut found)?;
+        #[cfg(feature = "text")]
+        for id in texts::differing(conn, &scratch, table.schema)? {
+            found.differences.push(Difference::Row { table: name.to_owned(), id });
+        }
         for child in &table.children {
             let name = &child.name;
             let sql = format!("SELECT * FROM {} ORDER BY 1, 2", quoted(name));

@@ -12,6 +12,8 @@ use super::layout::{meta, position, pragma, seq_of};
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::table::Table;
+#[cfg(feature = "text")]
+use super::texts::Texts;
 use super::touched::Touched;
 use super::write::Finished;
 use super::{Registry, StoreError, incarnation};
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) own: Own,
     pub(super) hlc: Hlc,
     pub(super) hidden: Hidden,
+    #[cfg(feature = "text")]
+    pub(super) texts: Texts,
     /// Whether other logs have moved since this device's last change.
     pub(super) uncited: bool,
     /// Former logs of this device with changes that it never signed, each with the last one signed.
@@ -72,6 +76,8 @@ impl State {
             own,
             hlc: Hlc::new(newest),
             hidden,
+            #[cfg(feature = "text")]
+            texts: Texts::default(),
             uncited,
             secrets,
             registry,
@@ -89,6 +95,8 @@ impl State {
             *self = Self::read_with(conn, tables, Some(&self.secrets))?;
             self.hlc.advance_to(before);
         }
+        #[cfg(feature = "text")]
+        self.texts.begin();
         Ok(())
     }
 
@@ -137,6 +145,8 @@ impl State {
 
     /// Takes over what a local transaction has committed.
     pub(super) fn committed(&mut self, finished: Finished) {
+        #[cfg(feature = "text")]
+        self.texts.committed();
         self.own.chain = finished.chain;
         self.touched = finished.touched;
         self.hlc.advance_to(finished.newest);

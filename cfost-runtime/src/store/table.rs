@@ -98,6 +98,8 @@ impl Table {
     pub(super) fn effect(&self, kind: OpKind, column: usize, value: ValueRef<'_>) -> Option<Effect<Value>> {
         match (self.schema.columns[column].rule, value) {
             (MergeRule::Counter, ValueRef::Integer(delta)) => Some(Effect::Add(delta)),
+            // Its document says what it shows.
+            (MergeRule::Text, _) => None,
             (_, value) if !self.kept[column] => Some(Effect::Write(value.into_owned())),
             (_, value) => (kind == OpKind::Create).then(|| Effect::Keep(value.into_owned())),
         }
@@ -216,6 +218,7 @@ fn column_definition(column: &ColumnSchema) -> String {
     let null = if column.nullable { "" } else { " NOT NULL" };
     let default = match column.default {
         None if column.rule == MergeRule::Counter => " DEFAULT 0".to_owned(),
+        None if column.rule == MergeRule::Text => " DEFAULT ''".to_owned(),
         None => String::new(),
         Some(Constant::Integer(value)) => format!(" DEFAULT {value}"),
         Some(Constant::Real(value)) => format!(" DEFAULT {value:?}"),
@@ -228,13 +231,15 @@ fn column_definition(column: &ColumnSchema) -> String {
 fn default_value(column: &ColumnSchema) -> Value {
     match column.default {
         None if column.rule == MergeRule::Counter => Value::Integer(0),
+        None if column.rule == MergeRule::Text => Value::Text(String::new()),
         None => Value::Null,
         Some(constant) => ValueRef::from(constant).into_owned(),
     }
 }
 
 fn is_required(column: &ColumnSchema) -> bool {
-    !column.nullable && column.default.is_none() && column.rule != MergeRule::Counter
+    let begins = matches!(column.rule, MergeRule::Counter | MergeRule::Text);
+    !column.nullable && column.default.is_none() && !begins
 }
 
 /// One line a column, the id first and the indexes last: what must stay equal within a version.

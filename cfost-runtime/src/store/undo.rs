@@ -197,13 +197,21 @@ fn rows_without(
     let scratch = rebuild::scratch(tables)?;
     let mut hidden = Hidden::read(&scratch, tables)?;
     let mut registry = state.registry.clone();
+    #[cfg(feature = "text")]
+    let mut texts = super::texts::Texts::default();
     let transaction = scratch.unchecked_transaction()?;
     let mut applier = Applier::new(conn, &scratch, tables, ANY_TIME).choose_rows(rows);
     visit_changes(conn, tables, state, rows, &mut |log, stored| {
         if log.number == group.log.number && group.seqs.contains(&stored.header.seq()) {
             return Ok(());
         }
-        let mut context = Context { registry: &mut registry, hidden: &mut hidden, secrets: &state.secrets };
+        let mut context = Context {
+            registry: &mut registry,
+            hidden: &mut hidden,
+            #[cfg(feature = "text")]
+            texts: &mut texts,
+            secrets: &state.secrets,
+        };
         applier.apply_alone(stored, &mut context, log.number)
     })?;
     drop(applier);

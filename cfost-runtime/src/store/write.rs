@@ -10,6 +10,8 @@ use super::layout::SEQ_MAX;
 use super::rows::{Place, Rows};
 use super::state::State;
 use super::table::Table;
+#[cfg(feature = "text")]
+use super::texts::read_texts;
 use super::touched::Touched;
 use super::{StoreError, changes};
 use crate::clock::Timestamp;
@@ -20,6 +22,8 @@ use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX, ELEMENTS_
 use crate::oplog::{
     Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape,
 };
+#[cfg(feature = "text")]
+use crate::schema::TextValue;
 use crate::schema::{ColumnSchema, Element, MergeRule, ModelSchema, RowValues, Value, ValueRef};
 
 /// The most bytes of ops that a transaction keeps until it commits.
@@ -70,6 +74,8 @@ pub(super) struct Segment {
 pub(crate) struct Stored {
     pub(crate) row: Row<Value>,
     pub(crate) collections: Vec<Vec<Element<'static>>>,
+    #[cfg(feature = "text")]
+    pub(crate) texts: Vec<TextValue<'static>>,
 }
 
 /// What a transaction has come to, once it is committed.
@@ -134,7 +140,12 @@ impl<'c> WriteTx<'c> {
     /// The row with its elements, if it is visible.
     pub(crate) fn load(&mut self, table: usize, id: &Uuid) -> Result<Option<Stored>> {
         let Some(row) = self.rows.visible(table, id)? else { return Ok(None) };
-        Ok(Some(Stored { row, collections: read_elements(self.conn, &self.tables[table], id)? }))
+        Ok(Some(Stored {
+            row,
+            collections: read_elements(self.conn, &self.tables[table], id)?,
+            #[cfg(feature = "text")]
+            texts: read_texts(self.conn, self.tables[table].schema, id)?,
+        }))
     }
 
     /// Writes the columns and the elements in which `after` differs from `before`; nothing if none does.
@@ -148,10 +159,14 @@ impl<'c> WriteTx<'c> {
     ) -> Result<()> {
         let schema = self.tables[table].schema;
         let (before, elements) = before;
-        let changed = (0..before.len()).filter(|&column| before[column].as_ref() != after.columns[column]);
+        let changed = (0..before.len()).filter(|&column| {
+            schema.columns[column].rule != MergeRule::Text && before[column].as_ref() != after.columns[column]
+        });
         let changed: Vec<usize> = changed.collect();
         let planned = self.plan(table, elements, &after.collections, Scope::Difference)?;
         if changed.is_empty() && planned.is_empty() {
+            #[cfg(feature = "text")]
+            self.update_texts(table, id, Some(row), before, after)?;
             return Ok(());
         }
         if let Some(&kept) = changed.iter().find(|&&column| self.tables[table].kept[column]) {
@@ -163,12 +178,16 @@ impl<'c> WriteTx<'c> {
         let values: Vec<_> = changed.iter().map(column).collect();
         let inline = inline(&planned);
         if !inline.is_empty() || planned.is_empty() {
-            return self.write_update(table, id, Some(row), (&changed, &values), &inline);
+            self.write_update(table, id, Some(row), (&changed, &values), &inline)?;
+        } else {
+            if !changed.is_empty() {
+                self.write_update(table, id, Some(row), (&changed, &values), &[])?;
+            }
+            self.write_parts(table, id, &planned)?;
         }
-        if !changed.is_empty() {
-            self.write_update(table, id, Some(row), (&changed, &values), &[])?;
-        }
-        self.write_parts(table, id, &planned)
+        #[cfg(feature = "text")]
+        self.update_texts(table, id, None, before, after)?;
+        Ok(())
     }
 
     /// Writes elements as one op after the other, each as large as ops should be.
@@ -345,6 +364,8 @@ impl<'c> WriteTx<'c> {
     pub(crate) fn roll_back_to(&mut self, mark: &Mark) -> Result<()> {
         self.broken = true;
         self.conn.prepare_cached("ROLLBACK TO cfost")?.execute([])?;
+        #[cfg(feature = "text")]
+        self.state.texts.undone();
         self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
         // Timestamps that the undone ops had are used again: nobody has seen them.
         if self.done.len() > mark.done {

@@ -10,6 +10,8 @@ mod mutate;
 mod oplog;
 mod pairing;
 mod sync;
+#[cfg(feature = "text")]
+mod text;
 
 pub use mutate::{Mutator, Random};
 
@@ -44,6 +46,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pairing_inviter", run: pairing::inviter_hears, seeds: pairing::inviter_hears_seeds },
     Target { name: "pairing_joiner", run: pairing::joiner_hears, seeds: pairing::joiner_hears_seeds },
     Target { name: "sync_frames", run: sync::frames, seeds: sync::frames_seeds },
+    #[cfg(feature = "text")]
+    Target { name: "text_delta", run: text::delta, seeds: text::delta_seeds },
 ];
 
 /// The target of this name.

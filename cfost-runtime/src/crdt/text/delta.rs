@@ -92,6 +92,23 @@ pub fn check_delta(bytes: &[u8]) -> Result<(), TextError> {
     Delta::decode(bytes).map(|_| ())
 }
 
+/// The text of a delta that does nothing but begin one, if it is such.
+pub fn first_text(bytes: &[u8]) -> Option<String> {
+    let mut delta = Delta::decode(bytes).ok()?;
+    let begins = delta.first == 0 && delta.heads.is_empty() && delta.operations.len() == 1;
+    match delta.operations.pop() {
+        Some(Operation::Insert { at: 0, text }) if begins => Some(text),
+        _ => None,
+    }
+}
+
+/// The delta that begins a text with `text`; `None` if it takes more than one.
+pub(super) fn beginning(text: &str) -> Option<Vec<u8>> {
+    let operations = vec![Operation::Insert { at: 0, text: text.to_owned() }];
+    let delta = Delta { operations, ..Delta::default() };
+    (text.len() <= INSERT_BYTES_MAX).then(|| delta.encode())
+}
+
 impl Delta {
     /// The number of the step after the last.
     pub(super) fn end(&self) -> u32 {

@@ -22,6 +22,10 @@ pub(super) fn hunks(old: &str, new: &str) -> Vec<Hunk> {
     let lines = |text| pieces(text, |line: &str| line.find('\n').map_or(line.len(), |end| end + 1));
     let mut found = Vec::new();
     for (gone, came) in differences(&lines(old), &lines(new), LINES_CHANGED_MAX) {
+        if gone.is_empty() || came.is_empty() {
+            found.push((gone, came));
+            continue;
+        }
         let (from, to) = (&old[gone.clone()], &new[came.clone()]);
         for (inner_gone, inner_came) in differences(&clusters(from), &clusters(to), CHARACTERS_CHANGED_MAX) {
             found.push((shifted(inner_gone, gone.start), shifted(inner_came, came.start)));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use loro::cursor::PosType;
 use loro::json::TextOp;
@@ -59,15 +60,26 @@ impl Document {
     /// # Errors
     /// When the snapshot isn't one.
     pub fn load<'d>(snapshot: &[u8], deltas: impl IntoIterator<Item = (u64, &'d [u8])>) -> Result<Self, TextError> {
-        let doc = LoroDoc::new();
-        if !snapshot.is_empty() {
-            guarded(|| doc.import(snapshot).map(drop).map_err(damaged))?;
+        let deltas: Vec<_> = deltas.into_iter().collect();
+        let mut passed_over: Vec<usize> = Vec::new();
+        'anew: loop {
+            let doc = LoroDoc::new();
+            if !snapshot.is_empty() {
+                guarded(|| doc.import(snapshot).map(drop).map_err(damaged))?;
+            }
+            let mut document = Self::of(doc, Vec::new());
+            for (n, (peer, delta)) in deltas.iter().enumerate() {
+                if passed_over.contains(&n) {
+                    continue;
+                }
+                // What waited, and then turned out to be impossible, has no effect.
+                if let Err(TextError::Damaged(_)) = document.merge(*peer, delta) {
+                    passed_over.push(n);
+                    continue 'anew;
+                }
+            }
+            return Ok(document);
         }
-        let mut document = Self::of(doc, Vec::new());
-        for (peer, delta) in deltas {
-            document.merge(peer, delta)?;
-        }
-        Ok(document)
     }
 
     /// A copy that goes its own way.
@@ -78,6 +90,14 @@ impl Document {
     /// The text.
     pub fn plain(&self) -> String {
         self.text.to_string()
+    }
+
+    /// The text to edit.
+    ///
+    /// # Errors
+    /// When Loro can't write the document.
+    pub fn text(&self) -> Result<Text, TextError> {
+        Ok(Text::stored(self.plain(), Some(Arc::new(self.save()?))))
     }
 
     /// How many steps were ever taken in the text, by all logs.

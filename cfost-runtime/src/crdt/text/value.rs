@@ -5,6 +5,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use super::buffer::Buffer;
+use super::delta::beginning;
 use super::edit::{Edit, Edits, check};
 use super::{Cursor, Document, Mark, MarkValue, Stored, TextError, diff};
 
@@ -170,6 +171,51 @@ impl Text {
     /// The first edit that could not be made, if there is one. A text with one can't be stored.
     pub fn error(&self) -> Option<&TextError> {
         self.error.as_ref()
+    }
+
+    /// The delta that the text is made of, if it was begun here with one piece of text and nothing else.
+    pub(crate) fn first_delta(&self) -> Option<Vec<u8>> {
+        match self.edits() {
+            [Edit::Insert(0, text)] if self.base.is_none() => beginning(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the text was edited from what the database holds as `stored`.
+    pub(crate) fn descends_from(&self, stored: &Stored) -> bool {
+        match &self.base {
+            Some(base) => base.snapshot() == stored.snapshot() && base.deltas() == stored.deltas(),
+            None => stored.snapshot().is_empty() && stored.deltas().is_empty(),
+        }
+    }
+
+    /// Whether the text begins empty, and not from what a database held.
+    pub(crate) fn begins_empty(&self) -> bool {
+        self.base.is_none()
+    }
+
+    /// Whether nothing was edited since the text was read.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// A text with the same characters and marks, and no history.
+    pub(crate) fn copy_of(other: &Self) -> Self {
+        let mut copy = Self::new();
+        copy.assign(other);
+        copy
+    }
+
+    /// Makes the text and its marks equal to another one's, by the smallest edit.
+    pub(crate) fn assign(&mut self, other: &Self) {
+        self.replace(other.as_str());
+        let (before, after) = (self.marks(), other.marks());
+        for mark in before.iter().filter(|mark| !after.contains(mark)) {
+            self.unmark(mark.range.clone(), &mark.key);
+        }
+        for mark in after.into_iter().filter(|mark| !before.contains(mark)) {
+            self.mark(mark.range, &mark.key, mark.value);
+        }
     }
 
     /// What was edited since the text was read.

@@ -94,7 +94,7 @@ impl RuleTag {
 
     /// Whether this build knows how columns with this rule merge.
     pub const fn is_known(self) -> bool {
-        matches!(self, Self::LWW | Self::COUNTER | Self::SET | Self::MAP | Self::LIST)
+        matches!(self, Self::LWW | Self::COUNTER | Self::SET | Self::MAP | Self::LIST | Self::TEXT)
     }
 
     /// What is wrong with `value` in a column of this rule, if anything.
@@ -104,6 +104,7 @@ impl RuleTag {
             (Self::COUNTER, _) => Some("anything but an integer in a counter"),
             (Self::LWW, OpValue::Composite(_)) => Some("a composite in a last-writer-wins column"),
             (Self::SET | Self::MAP | Self::LIST, OpValue::Plain(_)) => Some("anything but elements in a collection"),
+            (Self::TEXT, OpValue::Plain(_)) => Some("anything but edits in a text"),
             _ => None,
         }
     }

@@ -1,0 +1,157 @@
+//! Writing the texts of rows in a local transaction: edits become deltas, and deltas become ops.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use super::insert::INLINE_BYTES_MAX;
+use super::rows::Place;
+use super::texts::{TextAt, Texts};
+use super::write::{WriteTx, tagged};
+use crate::crdt::text::{Text, peer_of};
+use crate::crdt::{Effect, Life, Row, RowOp};
+use crate::error::Result;
+use crate::oplog::{OpKind, OpValue};
+use crate::schema::{MergeRule, RowValues, TextValue, Value, ValueRef};
+
+/// A text of which the row's create says nothing but that there is one; its deltas follow as updates.
+pub(super) struct Following<'v> {
+    column: usize,
+    deltas: Vec<Vec<u8>>,
+    plain: Cow<'v, str>,
+}
+
+/// What the texts of a new row add to its create.
+#[derive(Default)]
+pub(super) struct NewTexts<'v> {
+    /// For each column with the rule `text`, in order, what the create says of it.
+    pub(super) payloads: Vec<Vec<u8>>,
+    pub(super) following: Vec<Following<'v>>,
+}
+
+/// What a delta takes beside the text that it begins.
+const BEGINNING_BYTES: usize = 7;
+
+/// The texts of a row, each with its column.
+fn texts<'r, 'v>(
+    schema: &'static crate::schema::ModelSchema,
+    values: &'r RowValues<'v>,
+) -> impl Iterator<Item = (usize, Option<&'r Text>, &'r ValueRef<'v>)> {
+    let columns = schema.columns.iter().zip(&values.columns).enumerate();
+    let texts = columns.filter(|(_, (column, _))| column.rule == MergeRule::Text);
+    texts.enumerate().map(|(n, (column, (_, plain)))| {
+        let edited = values.texts.get(n).and_then(|text| match text {
+            TextValue::Edited(text) => Some(*text),
+            TextValue::Stored(_) => None,
+        });
+        (column, edited, plain)
+    })
+}
+
+impl WriteTx<'_> {
+    /// Begins the texts of a row that no op has touched before.
+    pub(super) fn begin_texts<'v>(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        values: &'v RowValues<'_>,
+    ) -> Result<NewTexts<'v>> {
+        let schema = self.tables[table].schema;
+        let mut new = NewTexts::default();
+        for (column, text, plain) in texts(schema, values) {
+            let ValueRef::Text(plain) = plain else { continue };
+            let text = match text {
+                Some(text) if text.begins_empty() => Cow::Borrowed(text),
+                Some(other) => Cow::Owned(Text::copy_of(other)),
+                None => Cow::Owned(Text::from(plain.as_ref())),
+            };
+            let mut deltas = self.edit_text(TextAt::new(schema, column, *id), &text)?;
+            let inline = deltas.len() == 1
+                && plain.len() <= INLINE_BYTES_MAX
+                && deltas[0].len() <= plain.len() + BEGINNING_BYTES;
+            new.payloads.push(if inline { deltas.remove(0) } else { Vec::new() });
+            if !deltas.is_empty() {
+                new.following.push(Following { column, deltas, plain: Cow::Borrowed(plain) });
+            }
+        }
+        Ok(new)
+    }
+
+    fn edit_text(&mut self, at: TextAt, text: &Text) -> Result<Vec<Vec<u8>>> {
+        let peer = peer_of(self.state.own.chain.log.as_bytes());
+        self.broken = true;
+        let deltas = self.state.texts.edit(self.conn, at, peer, text)?;
+        self.broken = false;
+        Ok(deltas)
+    }
+
+    /// Writes what follows on a row's create.
+    pub(super) fn write_following(&mut self, table: usize, id: &Uuid, following: Vec<Following<'_>>) -> Result<()> {
+        for Following { column, deltas, plain } in following {
+            self.write_text(table, id, None, column, &deltas, &plain)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the texts of a visible row that were edited, or assigned from elsewhere. `row` is the row as it
+    /// is stored, if it has been loaded; `before` are its values before.
+    pub(super) fn update_texts(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        mut row: Option<Row<Value>>,
+        before: &[Value],
+        after: &RowValues<'_>,
+    ) -> Result<()> {
+        let schema = self.tables[table].schema;
+        for (column, text, plain) in texts(schema, after) {
+            let (Some(text), Value::Text(stored), ValueRef::Text(plain)) = (text, &before[column], plain) else {
+                continue;
+            };
+            if text.is_untouched() && stored == plain {
+                continue;
+            }
+            let at = TextAt::new(schema, column, *id);
+            let edited = if text.is_untouched() || !Texts::is_current(self.conn, at, text)? {
+                let mut edited = Texts::text(self.conn, at, stored.clone())?;
+                edited.assign(text);
+                Cow::Owned(edited)
+            } else {
+                Cow::Borrowed(text)
+            };
+            let deltas = self.edit_text(at, &edited)?;
+            self.write_text(table, id, row.take(), column, &deltas, plain)?;
+        }
+        Ok(())
+    }
+
+    /// Writes deltas, an update each; `plain` is the text after the last.
+    fn write_text(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        mut row: Option<Row<Value>>,
+        column: usize,
+        deltas: &[Vec<u8>],
+        plain: &str,
+    ) -> Result<()> {
+        let schema = self.tables[table].schema;
+        for (n, delta) in deltas.iter().enumerate() {
+            let at = self.next_at(table, &[ValueRef::Blob(Cow::Borrowed(delta))], &[])?;
+            let shown = (n + 1 == deltas.len()).then(|| Value::Text(plain.to_owned()));
+            let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects: vec![(column, Effect::Merged(shown))] };
+            self.broken = true;
+            let loaded = match row.take() {
+                Some(row) => (Place::Visible, row),
+                None => self.rows.load(table, id, &self.state.hidden)?,
+            };
+            self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
+            let segment = self.segment(table);
+            let shape = segment.writer.shape(OpKind::Update, &[tagged(&schema.columns[column])])?;
+            segment.writer.push_values(shape, id, [OpValue::Composite(delta)])?;
+            self.chunk.ops += 1;
+            self.broken = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,351 @@
+//! The documents of texts: kept in `cfost_texts` as a snapshot and the deltas since, and those in use in
+//! memory, so that an edit costs what it changes and not what its text weighs.
+//!
+//! The plain text is in its model's column. A document belongs to its row for good, shown or hidden.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::crdt::Effect;
+use crate::crdt::text::{Document, Fate, Stored, Text, TextError, check_delta, first_text};
+use crate::schema::{MergeRule, ModelSchema, TextValue, Value};
+
+/// The most memory that documents in use may take, as far as it can be told, beside the last one.
+const LIVE_BYTES_MAX: usize = 64 << 20;
+
+/// What a document takes in memory: about so many bytes, and so many times what is stored of it.
+const DOCUMENT_BYTES: usize = 32 << 10;
+const DOCUMENT_RATIO: usize = 16;
+
+/// Deltas are folded into the snapshot when there are more than so many,
+const DELTAS_MAX: usize = 256;
+
+/// or when they have more bytes than this and half of the snapshot: so folding costs each edit a part that
+/// its own size bounds.
+const DELTAS_BYTES_MIN: usize = 4096;
+
+/// Where a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TextAt {
+    pub(super) table: &'static str,
+    pub(super) column: &'static str,
+    pub(super) row: Uuid,
+}
+
+impl TextAt {
+    pub(super) fn new(schema: &'static ModelSchema, column: usize, row: Uuid) -> Self {
+        Self { table: schema.table, column: schema.columns[column].name, row }
+    }
+}
+
+/// The documents in use.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    live: HashMap<TextAt, Live>,
+    /// Counts uses, to find the document that was not used for longest.
+    uses: u64,
+    /// Whether a document holds what isn't committed.
+    uncommitted: bool,
+}
+
+#[derive(Debug)]
+struct Live {
+    document: Document,
+    parts: Parts,
+    used: u64,
+}
+
+/// What is stored of a document.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    last: i64,
+    deltas: usize,
+    deltas_bytes: usize,
+    snapshot_bytes: usize,
+}
+
+impl Parts {
+    fn of(stored: &Stored, last: i64) -> Self {
+        let deltas_bytes = stored.deltas().iter().map(|(_, delta)| delta.len()).sum();
+        Self { last, deltas: stored.deltas().len(), deltas_bytes, snapshot_bytes: stored.snapshot().len() }
+    }
+
+    fn bytes(&self) -> usize {
+        DOCUMENT_BYTES + DOCUMENT_RATIO * (self.deltas_bytes + self.snapshot_bytes)
+    }
+
+    fn outgrown(&self) -> bool {
+        self.deltas > DELTAS_MAX || (self.deltas > 1 && self.deltas_bytes > DELTAS_BYTES_MIN + self.snapshot_bytes / 2)
+    }
+}
+
+impl Texts {
+    /// Makes the edits of a text that was read in this transaction; returns them as deltas.
+    pub(super) fn edit(
+        &mut self,
+        conn: &Connection,
+        at: TextAt,
+        peer: u64,
+        text: &Text,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        if !self.live.contains_key(&at)
+            && let Some(delta) = text.first_delta()
+            && is_new(conn, at)?
+        {
+            append(conn, at, 1, peer, &delta)?;
+            return Ok(vec![delta]);
+        }
+        let live = self.live(conn, at)?;
+        let deltas = live.document.edit(peer, text).map_err(|source| failed(at, source))?;
+        for delta in &deltas {
+            live.add(conn, at, peer, delta)?;
+        }
+        live.fold_if_outgrown(conn, at)?;
+        Ok(deltas)
+    }
+
+    /// Merges what an op says of a text that another transaction made; returns what that makes of the text's
+    /// column. An empty payload says that there is a text.
+    pub(super) fn merge(
+        &mut self,
+        conn: &Connection,
+        at: TextAt,
+        peer: u64,
+        payload: &[u8],
+    ) -> Result<Option<Effect<Value>>, StoreError> {
+        if payload.is_empty() {
+            return Ok(Some(Effect::Merged(None)));
+        }
+        if let Err(error) = check_delta(payload) {
+            tracing::warn!(table = at.table, row = %at.row, %error, "what an op says of a text has no effect");
+            return Ok(None);
+        }
+        if !self.live.contains_key(&at)
+            && let Some(text) = first_text(payload)
+            && is_new(conn, at)?
+        {
+            append(conn, at, 1, peer, payload)?;
+            return Ok(Some(Effect::Merged(Some(Value::Text(text)))));
+        }
+        let live = self.live(conn, at)?;
+        match live.document.merge(peer, payload) {
+            Ok(Fate::Known) => {}
+            Ok(Fate::Merged | Fate::Waits) => {
+                live.add(conn, at, peer, payload)?;
+                live.fold_if_outgrown(conn, at)?;
+            }
+            Err(error) => {
+                tracing::warn!(table = at.table, row = %at.row, %error, "what an op says of a text has no effect");
+                if matches!(error, TextError::Damaged(_)) {
+                    self.live.remove(&at);
+                }
+            }
+        }
+        let text = self.live(conn, at)?.document.plain();
+        Ok(Some(Effect::Merged(Some(Value::Text(text)))))
+    }
+
+    /// The document, in use from now on.
+    fn live(&mut self, conn: &Connection, at: TextAt) -> Result<&mut Live, StoreError> {
+        self.uses += 1;
+        // What is done with it may be rolled back.
+        self.uncommitted = true;
+        if !self.live.contains_key(&at) {
+            let (stored, last) = stored(conn, at)?;
+            let parts = Parts::of(&stored, last);
+            self.make_room(parts.bytes());
+            let document = stored.load().map_err(|source| failed(at, source))?;
+            self.live.insert(at, Live { document, parts, used: 0 });
+        }
+        let live = self.live.get_mut(&at).ok_or_else(|| StoreError::Corrupt { what: "a text is missing".into() })?;
+        live.used = self.uses;
+        Ok(live)
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let mut held: usize = self.live.values().map(|live| live.parts.bytes()).sum();
+        while held + bytes > LIVE_BYTES_MAX
+            && let Some((&oldest, live)) = self.live.iter().min_by_key(|(_, live)| live.used)
+        {
+            held -= live.parts.bytes();
+            self.live.remove(&oldest);
+        }
+    }
+
+    /// The text as it is stored, to edit; `plain` is what its column has.
+    pub(super) fn text(conn: &Connection, at: TextAt, plain: String) -> Result<Text, StoreError> {
+        Ok(Text::stored(plain, Some(Arc::new(stored(conn, at)?.0))))
+    }
+
+    /// Whether a text was edited from what is stored.
+    pub(super) fn is_current(conn: &Connection, at: TextAt, text: &Text) -> Result<bool, StoreError> {
+        Ok(text.descends_from(&stored(conn, at)?.0))
+    }
+
+    /// A transaction begins: what one before it did to documents, and didn't commit, is forgotten.
+    pub(super) fn begin(&mut self) {
+        if self.uncommitted {
+            self.live.clear();
+            self.uncommitted = false;
+        }
+    }
+
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
+        self.uncommitted = false;
+    }
+
+    /// Part of the transaction was undone.
+    pub(super) fn undone(&mut self) {
+        self.live.clear();
+    }
+}
+
+impl Live {
+    fn add(&mut self, conn: &Connection, at: TextAt, peer: u64, delta: &[u8]) -> Result<(), StoreError> {
+        self.parts.last += 1;
+        self.parts.deltas += 1;
+        self.parts.deltas_bytes += delta.len();
+        append(conn, at, self.parts.last, peer, delta)
+    }
+
+    fn fold_if_outgrown(&mut self, conn: &Connection, at: TextAt) -> Result<(), StoreError> {
+        if !self.parts.outgrown() {
+            return Ok(());
+        }
+        let stored = self.document.save().map_err(|source| failed(at, source))?;
+        remove(conn, at)?;
+        append(conn, at, 0, 0, stored.snapshot())?;
+        for (n, (peer, delta)) in (1..).zip(stored.deltas()) {
+            append(conn, at, n, *peer, delta)?;
+        }
+        self.parts = Parts::of(&stored, stored.deltas().len() as i64);
+        Ok(())
+    }
+}
+
+fn failed(at: TextAt, source: TextError) -> StoreError {
+    StoreError::Text { table: at.table, column: at.column, id: at.row, source }
+}
+
+fn is_new(conn: &Connection, at: TextAt) -> Result<bool, StoreError> {
+    let mut select = conn
+        .prepare_cached("SELECT 1 FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 LIMIT 1")?;
+    Ok(!select.exists((at.table, at.row.as_bytes(), at.column))?)
+}
+
+fn append(conn: &Connection, at: TextAt, part: i64, peer: u64, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO cfost_texts (table_name, row, column_name, part, peer, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    // A peer has 63 bits.
+    insert.execute((at.table, at.row.as_bytes(), at.column, part, peer as i64, bytes))?;
+    Ok(())
+}
+
+fn remove(conn: &Connection, at: TextAt) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3")?
+        .execute((at.table, at.row.as_bytes(), at.column))?;
+    Ok(())
+}
+
+/// What is stored of a text, and the number of its last part.
+fn stored(conn: &Connection, at: TextAt) -> Result<(Stored, i64), StoreError> {
+    let mut select = conn.prepare_cached(
+        "SELECT part, peer, bytes FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 \
+         ORDER BY part",
+    )?;
+    let mut rows = select.query((at.table, at.row.as_bytes(), at.column))?;
+    let (mut snapshot, mut deltas, mut last) = (Vec::new(), Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        last = row.get(0)?;
+        if last == 0 {
+            snapshot = row.get(2)?;
+        } else {
+            deltas.push((row.get::<_, i64>(1)? as u64, row.get(2)?));
+        }
+    }
+    Ok((Stored::new(snapshot, deltas), last))
+}
+
+/// Whether a model has texts.
+pub(crate) fn has_texts(schema: &ModelSchema) -> bool {
+    schema.columns.iter().any(|column| column.rule == MergeRule::Text)
+}
+
+/// What a row's texts have beside their plain text, in the order of the columns.
+pub(crate) fn read_texts(
+    conn: &Connection,
+    schema: &'static ModelSchema,
+    row: &Uuid,
+) -> Result<Vec<TextValue<'static>>, StoreError> {
+    let texts = schema.columns.iter().filter(|column| column.rule == MergeRule::Text);
+    texts
+        .map(|column| {
+            let at = TextAt { table: schema.table, column: column.name, row: *row };
+            Ok(TextValue::Stored(Arc::new(stored(conn, at)?.0)))
+        })
+        .collect()
+}
+
+/// The texts of a row with their marks, and no history.
+pub(super) fn copies(
+    conn: &Connection,
+    schema: &'static ModelSchema,
+    row: &Uuid,
+    values: &[Value],
+) -> Result<Vec<Text>, StoreError> {
+    let texts = schema.columns.iter().zip(values).enumerate();
+    texts
+        .filter_map(|(n, (column, value))| match (column.rule, value) {
+            (MergeRule::Text, Value::Text(plain)) => Some((n, plain)),
+            _ => None,
+        })
+        .map(|(n, plain)| Ok(Text::copy_of(&Texts::text(conn, TextAt::new(schema, n, *row), plain.clone())?)))
+        .collect()
+}
+
+/// Forgets the documents of a table.
+pub(super) fn clear(conn: &Connection, table: &str) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1")?.execute([table])?;
+    Ok(())
+}
+
+/// The texts of a table whose documents differ between two databases, by what an app sees of them. One
+/// that cannot be read differs from every other.
+pub(super) fn differing(
+    ours: &Connection,
+    theirs: &Connection,
+    schema: &'static ModelSchema,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut differing = Vec::new();
+    for column in schema.columns.iter().filter(|column| column.rule == MergeRule::Text) {
+        let mut rows = rows_with_text(ours, schema.table, column.name)?;
+        rows.extend(rows_with_text(theirs, schema.table, column.name)?);
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            let at = TextAt { table: schema.table, column: column.name, row };
+            let seen = |conn| -> Result<_, StoreError> {
+                let document = stored(conn, at)?.0.load();
+                Ok(document.ok().map(|document| (document.plain(), document.marks(), document.steps())))
+            };
+            let (ours, theirs) = (seen(ours)?, seen(theirs)?);
+            if ours != theirs || ours.is_none() {
+                differing.push(row);
+            }
+        }
+    }
+    Ok(differing)
+}
+
+fn rows_with_text(conn: &Connection, table: &str, column: &str) -> Result<Vec<Uuid>, StoreError> {
+    let mut select =
+        conn.prepare_cached("SELECT DISTINCT row FROM cfost_texts WHERE table_name = ?1 AND column_name = ?2")?;
+    let rows = select.query_map((table, column), |row| row.get(0).map(Uuid::from_bytes))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
