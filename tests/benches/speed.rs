@@ -7,6 +7,8 @@
 //! `cargo bench` runs all; `cargo bench --bench speed -- create apply` runs some.
 #![allow(clippy::print_stdout, reason = "the lines are what this program is for")]
 
+mod queries;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -44,6 +46,9 @@ fn main() {
         ("update", update),
         ("apply", apply),
         ("bytes", bytes),
+        ("query-100", queries::query_100),
+        ("watch-ms", queries::watch_ms),
+        ("write-watched", queries::write_watched),
         #[cfg(feature = "net")]
         ("sync-10k-ms", network::sync_10k),
     ];

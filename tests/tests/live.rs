@@ -145,6 +145,32 @@ fn a_watch_sees_what_comes_into_its_page_and_what_its_parents_become() {
     assert_eq!([titles(&mut second), titles(&mut active)], ["b d", "a b d"]);
 }
 
+/// A part of a todo, which is shown while its todo is.
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "parts", version = 1)]
+struct Part {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Todo)]
+    todo: Uuid,
+}
+
+#[test]
+fn rows_that_are_hidden_with_the_one_that_they_refer_to_are_told_as_gone() {
+    let db = Db::open_in_memory(models![Todo, List, Part]).unwrap();
+    let milk = db.insert(todo("milk")).unwrap();
+    let part = db.insert(Part { todo: milk.id, ..Part::default() }).unwrap();
+    let (mut watch, mut changes) = (Part::query().watch(&db), Part::query().changes(&db));
+    let rows = |watch: &mut Watch<Part>| now(watch.next()).map(|rows| rows.unwrap().unwrap());
+    assert_eq!(rows(&mut watch), Some(vec![part.clone()]));
+    db.delete::<Todo>(milk.id).unwrap();
+    assert_eq!(rows(&mut watch), Some(vec![]));
+    let gone = now(changes.next()).unwrap().unwrap().unwrap();
+    assert_eq!(gone, RowChange::Delete { old: part.clone(), origin: Origin::Local });
+    db.insert(milk).unwrap();
+    assert_eq!(rows(&mut watch), Some(vec![part]));
+}
+
 #[test]
 fn changes_tell_old_and_new_and_where_they_came_from() {
     let devices = fleet::devices(2, &models![Todo, List], 11).unwrap();
