@@ -71,7 +71,7 @@ pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};
 pub use cfost_runtime::store::Origin;
-pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, query, schema, store, sync};
+pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, schema, store, sync};
 pub use uuid::Uuid;
 
 /// ```
@@ -105,6 +105,8 @@ pub use uuid::Uuid;
 /// # }
 /// ```
 pub use cfost_runtime::testing;
+
+pub mod query;
 
 /// What most apps use: `use cfost::prelude::*;`.
 ///
