@@ -90,7 +90,7 @@ pub(crate) fn columns(model: &Model, rt: &TokenStream) -> (TokenStream, TokenStr
     });
     // Not `derive`d: that would name the fields' types once more, and rustc report an unknown one again.
     let item = quote! {
-        #[allow(deprecated)]
+        #[allow(deprecated, nonstandard_style)]
         pub struct #name { #(#declared),* }
         #[automatically_derived]
         impl #rt::Clone for #name {

@@ -160,3 +160,21 @@ fn a_deprecated_field_warns_where_the_app_uses_it_and_not_in_the_derive() {
     let gone = old.gone;
     assert_eq!(gone, 1);
 }
+
+/// Named as in another language, with the app's leave.
+#[derive(Synced)]
+#[allow(non_camel_case_types, non_snake_case)]
+struct java_class {
+    #[synced(id)]
+    ID: Uuid,
+    firstName: String,
+}
+
+#[test]
+fn an_odd_style_that_the_app_allows_is_not_warned_of_in_the_derive() {
+    assert_eq!((java_class::SCHEMA.table, java_class::SCHEMA.id_column), ("java_class", "ID"));
+    let row = java_class { ID: Uuid::nil(), firstName: "Ada".into() };
+    assert_eq!(stored(&row), [cfost::schema::Value::Text("Ada".into())]);
+    let row: java_class = read(row.ID, &stored(&row));
+    assert_eq!(row.firstName, "Ada");
+}

@@ -1,6 +1,6 @@
 //! A library that knows CFOST as `facade`, exports models and denies missing docs: the derives' code
 //! names no crate that isn't there, and needs no docs beyond the app's own.
-#![deny(missing_docs, missing_debug_implementations, unused_qualifications, warnings)]
+#![deny(missing_docs, missing_debug_implementations, unreachable_pub, unused_qualifications, warnings)]
 
 pub mod reexport {
     //! CFOST as other crates of the app see it.
@@ -27,6 +27,19 @@ pub enum State {
 #[synced(crate = "facade")]
 pub struct TaskId(Uuid);
 
+/// What only this module knows of.
+#[derive(SyncedValue, Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[synced(crate = facade)]
+struct Label(String);
+
+/// What only this module knows of, as a model.
+#[derive(Synced, Debug)]
+#[synced(crate = facade)]
+struct Owner {
+    #[synced(id)]
+    id: Uuid,
+}
+
 /// A task.
 #[derive(Synced, Debug, Clone, PartialEq, Eq)]
 #[synced(crate = crate::reexport::facade, version = 2, delete = wins)]
@@ -48,14 +61,18 @@ pub struct Task {
     /// Its labels.
     #[crdt(set)]
     pub tags: BTreeSet<String>,
+    #[crdt(set)]
+    labels: BTreeSet<Label>,
+    #[synced(references = Owner)]
+    owner: Option<Uuid>,
     /// Minutes per person.
     #[crdt(map)]
     pub minutes: BTreeMap<String, i64>,
 }
 
 /// The models of the app.
-pub fn models() -> [facade::Model; 1] {
-    models![Task]
+pub fn models() -> [facade::Model; 2] {
+    models![Task, Owner]
 }
 
 #[cfg(test)]
@@ -64,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_model_works_with_the_crate_under_another_name() {
-        let [model] = models();
+        let [model, _] = models();
         assert_eq!((model.schema.table, model.schema.version), ("task", 2));
         let mut task = Task {
             id: TaskId(Uuid::nil()),
@@ -73,6 +90,8 @@ mod tests {
             after: None,
             title: "Derive".into(),
             tags: ["rust".into()].into(),
+            labels: BTreeSet::new(),
+            owner: None,
             minutes: BTreeMap::new(),
         };
         (Task::MAPPING.set_id)(&mut task, TaskId(Uuid::from_u128(1)));
