@@ -1,6 +1,8 @@
 //! Rows that refer to others: what becomes of them when the others are deleted, brought back, or come later.
 
 mod order;
+#[cfg(feature = "text")]
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
