@@ -276,6 +276,45 @@ fn a_row_brought_back_has_its_text_and_the_edits_of_others() {
 }
 
 #[test]
+fn an_undo_takes_an_edit_back_unless_others_have_built_on_it() {
+    let devices = fleet::devices(2, &models![Note], 8).unwrap();
+    let [phone, laptop] = &devices[..] else { panic!("two devices") };
+    let id = phone.db.insert(note("one two")).unwrap().id;
+    phone.db.update(id, |note: &mut Note| note.body.insert(3, " and a half,")).unwrap();
+    phone.db.undo().unwrap();
+    assert_eq!(phone.db.get::<Note>(id).unwrap().unwrap().body, "one two");
+    phone.db.update(id, |note: &mut Note| note.body.push_str(" three")).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    laptop.clock.advance(1000);
+    laptop.db.update(id, |note: &mut Note| note.body.push_str(" four")).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    phone.db.undo().unwrap();
+    assert_eq!(phone.db.get::<Note>(id).unwrap().unwrap().body, "one two three four");
+    assert_sound(&phone.db);
+}
+
+#[test]
+fn the_oplog_tells_what_was_edited() {
+    let db = in_memory();
+    let id = db.insert(note("one")).unwrap().id;
+    db.update(id, |note: &mut Note| {
+        note.body.insert(3, "!");
+        note.body.delete(0..1);
+        note.body.mark(0..2, "bold", true);
+    })
+    .unwrap();
+    let entries: Vec<_> = db.oplog().unwrap().collect::<Result<_, _>>().unwrap();
+    let expected = r#"{"body":[{"at":3,"insert":"!"},{"at":0,"delete":1},{"at":0,"len":2,"mark":"bold","value":1}]}"#;
+    assert_eq!(entries.last().unwrap().data_json(), expected);
+    assert!(entries[0].data_json().contains(r#""body":[{"at":0,"insert":"one"}]"#), "{}", entries[0].data_json());
+}
+
+#[test]
+fn notes_merge_by_the_laws() {
+    cfost::testing::merge_laws::<Note>();
+}
+
+#[test]
 fn a_text_of_ten_megabytes_is_written_and_synced() {
     let devices = fleet::devices(2, &models![Note], 5).unwrap();
     let [phone, laptop] = &devices[..] else { panic!("two devices") };

@@ -72,6 +72,8 @@ pub enum OpData {
     Add(i64),
     /// Puts and removes elements of a set, a map or a list.
     Elements(Vec<ElementData>),
+    /// Edits a text.
+    Text(Vec<TextData>),
     /// Something that a newer app does, or nothing that any app does; its bytes are kept and relayed.
     Unknown(Vec<u8>),
 }
@@ -90,9 +92,23 @@ pub struct ElementData {
     pub value: Option<Value>,
 }
 
+/// What an op does to a text. Positions and lengths count characters and the ends of marks, in the text as it
+/// was when the edit was made.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum TextData {
+    /// Text comes in at a position.
+    Insert(u64, String),
+    /// So many characters from a position on go.
+    Delete(u64, u64),
+    /// So many characters from a position on are given a mark, or with `None` lose it.
+    Mark(u64, u64, String, Option<Value>),
+}
+
 impl OplogEntry {
     /// What was done to the columns, as a JSON object: a value written is the value, bytes are hex, an
-    /// increment is `{"add": 1}`, and elements are `{"put": [..], "removed": [..]}`, where what is put is a
+    /// increment is `{"add": 1}`, a text's edits are `[{"insert": "x", "at": 3}, {"delete": 2, "at": 0},
+    /// {"mark": "bold", "value": 1, "at": 0, "len": 4}]`, and elements are `{"put": [..], "removed": [..]}`, where what is put is a
     /// set's element, or `{"key": .., "position": .., "value": ..}` without what the op doesn't say.
     pub fn data_json(&self) -> String {
         let columns = self.data.iter().map(|(name, data)| (name.clone(), data.to_json()));
@@ -104,6 +120,7 @@ impl OpData {
     fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Write(value) => value_json(value),
+            Self::Text(edits) => edits.iter().map(TextData::to_json).collect(),
             Self::Elements(elements) => {
                 let of = |put: bool| elements.iter().filter(move |element| element.put == put);
                 let mut json = serde_json::Map::new();
@@ -323,6 +340,50 @@ pub(super) fn read_change(
     Ok(())
 }
 
+impl TextData {
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Insert(at, text) => serde_json::json!({ "insert": text, "at": at }),
+            Self::Delete(at, len) => serde_json::json!({ "delete": len, "at": at }),
+            Self::Mark(at, len, key, value) => {
+                let value = value.as_ref().map(value_json);
+                serde_json::json!({ "mark": key, "value": value, "at": at, "len": len })
+            }
+        }
+    }
+}
+
+/// The edits in a text's delta, as far as this build reads them.
+fn text_of(payload: &[u8]) -> Option<Vec<TextData>> {
+    if payload.is_empty() {
+        return Some(Vec::new());
+    }
+    #[cfg(feature = "text")]
+    return crate::crdt::text::edits_of(payload).map(|edits| edits.into_iter().map(TextData::from).collect());
+    #[cfg(not(feature = "text"))]
+    None
+}
+
+#[cfg(feature = "text")]
+impl From<crate::crdt::text::DeltaEdit> for TextData {
+    fn from(edit: crate::crdt::text::DeltaEdit) -> Self {
+        use crate::crdt::text::{DeltaEdit, MarkValue};
+
+        match edit {
+            DeltaEdit::Insert { at, text } => Self::Insert(at.into(), text),
+            DeltaEdit::Delete { at, len } => Self::Delete(at.into(), len.into()),
+            DeltaEdit::Mark { at, len, key, value } => {
+                let value = value.map(|value| match value {
+                    MarkValue::Flag(flag) => Value::Integer(flag.into()),
+                    MarkValue::Integer(integer) => Value::Integer(integer),
+                    MarkValue::Text(text) => Value::Text(text),
+                });
+                Self::Mark(at.into(), len.into(), key, value)
+            }
+        }
+    }
+}
+
 fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_>, index: u32) -> OplogEntry {
     let data = op.columns.iter().zip(op.values).map(|(column, value)| {
         let data = match (column.rule, value) {
@@ -330,6 +391,9 @@ fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_
             (_, OpValue::Plain(value)) => OpData::Write(value.clone().into_owned()),
             (RuleTag::SET | RuleTag::MAP | RuleTag::LIST, OpValue::Composite(bytes)) => {
                 elements_of(bytes).map_or_else(|| OpData::Unknown(bytes.to_vec()), OpData::Elements)
+            }
+            (RuleTag::TEXT, OpValue::Composite(bytes)) => {
+                text_of(bytes).map_or_else(|| OpData::Unknown(bytes.to_vec()), OpData::Text)
             }
             (_, OpValue::Composite(bytes)) => OpData::Unknown(bytes.to_vec()),
         };

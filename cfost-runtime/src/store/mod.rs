@@ -49,7 +49,7 @@ mod undo;
 mod watch;
 mod write;
 
-pub use entries::{ElementData, OpData, OpId, OplogEntry};
+pub use entries::{ElementData, OpData, OpId, OplogEntry, TextData};
 pub use error::StoreError;
 pub use explanation::{
     Added, ElementLoss, ExplainedCollection, ExplainedColumn, ExplainedElement, ExplainedLife, Explanation,

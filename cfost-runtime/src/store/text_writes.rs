@@ -93,7 +93,8 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Writes the texts of a visible row that were edited, or assigned from elsewhere. `row` is the row as it
+    /// Writes the texts of a visible row that were edited, assigned from elsewhere, or are given by their plain
+    /// text alone. `row` is the row as it
     /// is stored, if it has been loaded; `before` are its values before.
     pub(super) fn update_texts(
         &mut self,
@@ -105,19 +106,21 @@ impl WriteTx<'_> {
     ) -> Result<()> {
         let schema = self.tables[table].schema;
         for (column, text, plain) in texts(schema, after) {
-            let (Some(text), Value::Text(stored), ValueRef::Text(plain)) = (text, &before[column], plain) else {
-                continue;
-            };
-            if text.is_untouched() && stored == plain {
+            let (Value::Text(stored), ValueRef::Text(plain)) = (&before[column], plain) else { continue };
+            if text.is_none_or(Text::is_untouched) && stored == plain {
                 continue;
             }
             let at = TextAt::new(schema, column, *id);
-            let edited = if text.is_untouched() || !Texts::is_current(self.conn, at, text)? {
-                let mut edited = Texts::text(self.conn, at, stored.clone())?;
-                edited.assign(text);
-                Cow::Owned(edited)
-            } else {
-                Cow::Borrowed(text)
+            let edited = match text {
+                Some(text) if !text.is_untouched() && Texts::is_current(self.conn, at, text)? => Cow::Borrowed(text),
+                text => {
+                    let mut edited = Texts::text(self.conn, at, stored.clone())?;
+                    match text {
+                        Some(text) => edited.assign(text),
+                        None => edited.replace(plain),
+                    }
+                    Cow::Owned(edited)
+                }
             };
             let deltas = self.edit_text(at, &edited)?;
             self.write_text(table, id, row.take(), column, &deltas, plain)?;

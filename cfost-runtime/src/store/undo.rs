@@ -338,7 +338,10 @@ impl Undoing {
     ) -> Result<ValueRef<'v>> {
         let (row, value) = (&self.earlier.row, self.earlier.row.values[column].as_ref());
         let unwritten = table.required[column] && !row.clock.column(column).is_some();
-        if table.kept[column] || unwritten || value == now.as_ref() {
+        // Edits of a text that came later stand on those of the transaction: without these they would go too.
+        let built_on =
+            table.schema.columns[column].rule == MergeRule::Text && self.now.column(column) == row.clock.column(column);
+        if table.kept[column] || unwritten || built_on || value == now.as_ref() {
             return Ok(now.as_ref());
         }
         match tx.check_parents(self.table, self.id, std::iter::once((column, &value))) {

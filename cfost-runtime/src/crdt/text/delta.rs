@@ -92,6 +92,52 @@ pub fn check_delta(bytes: &[u8]) -> Result<(), TextError> {
     Delta::decode(bytes).map(|_| ())
 }
 
+/// What a delta does, to be shown. Positions and lengths count characters and the ends of marks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeltaEdit {
+    /// Text comes in at a position.
+    Insert {
+        /// The position.
+        at: u32,
+        /// The text.
+        text: String,
+    },
+    /// Characters go.
+    Delete {
+        /// The position of the first.
+        at: u32,
+        /// How many.
+        len: u32,
+    },
+    /// Characters are marked.
+    Mark {
+        /// The position of the first.
+        at: u32,
+        /// How many.
+        len: u32,
+        /// The mark's key.
+        key: String,
+        /// Its value; `None` if the mark is taken away.
+        value: Option<MarkValue>,
+    },
+}
+
+/// What a delta does, if the bytes are one.
+pub fn edits_of(bytes: &[u8]) -> Option<Vec<DeltaEdit>> {
+    let delta = Delta::decode(bytes).ok()?;
+    let edit = |operation| match operation {
+        Operation::Insert { at, text } => DeltaEdit::Insert { at, text },
+        // Deleted backwards, the position is that of the last character.
+        Operation::Delete { at, len, .. } if len < 0 => {
+            let len = len.unsigned_abs();
+            DeltaEdit::Delete { at: at.saturating_sub(len - 1), len }
+        }
+        Operation::Delete { at, len, .. } => DeltaEdit::Delete { at, len: len.unsigned_abs() },
+        Operation::Mark { at, len, key, value, .. } => DeltaEdit::Mark { at, len, key, value },
+    };
+    Some(delta.operations.into_iter().map(edit).collect())
+}
+
 /// The text of a delta that does nothing but begin one, if it is such.
 pub fn first_text(bytes: &[u8]) -> Option<String> {
     let mut delta = Delta::decode(bytes).ok()?;

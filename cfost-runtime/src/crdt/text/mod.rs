@@ -22,7 +22,7 @@ mod tests;
 mod value;
 
 pub use cursor::Cursor;
-pub use delta::{DELTA_BYTES_MAX, check_delta, first_text};
+pub use delta::{DELTA_BYTES_MAX, DeltaEdit, check_delta, edits_of, first_text};
 pub use document::{Document, Fate};
 pub use mark::{Mark, MarkValue};
 pub use stored::Stored;

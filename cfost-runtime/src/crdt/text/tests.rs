@@ -200,6 +200,31 @@ fn an_emoji_of_several_parts_is_replaced_whole() {
 }
 
 #[test]
+fn the_bytes_of_a_delta_are_those_of_the_document() {
+    let mut here = Document::new();
+    let first = edit(&mut here, 1, |text| text.push_str("The é"));
+    assert_eq!(first, [b"\0\0\0\0\x06The \xc3\xa9"]);
+    let mut there = Document::new();
+    there.merge(1, &first[0]).unwrap();
+    let second = edit(&mut there, 0x0102_0304_0506_0708, |text| {
+        text.delete(0..3);
+        text.insert(0, "A");
+        text.mark(0..1, "b", true);
+    });
+    let expected: &[u8] = &[
+        1, 1, 0, 0, 0, 0, 0, 0, 0, // One other peer: 1.
+        0, 2, 0, 4, // From step 0 on, made on one head: that peer's step 4.
+        1, 6, 1, 0, // At 0, three characters go, which that peer inserted from step 0 on.
+        0, 1, b'A', // At 0 comes "A".
+        2, 1, 0x84, 1, b'b', 2, // From 0 on one character is marked, what is typed after it too: "b" is true.
+    ];
+    assert_eq!(second, [expected]);
+    let third = edit(&mut here, 1, |text| text.push_str("!"));
+    assert_eq!(third, [[0, 5, 1, 20, 1, b'!']]);
+    assert_eq!(super::peer_of(&[7; 16]), 5_973_927_338_477_239_074);
+}
+
+#[test]
 fn a_cursor_stays_with_its_character() {
     let mut here = Document::new();
     let first = edit(&mut here, 1, |text| text.push_str("one two three"));
