@@ -9,7 +9,7 @@ use cfost::prelude::*;
 use cfost_tests::fleet::{self, START_MS};
 
 #[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "todos", version = 1)]
+#[synced(table = "todos", version = 1, history)]
 struct Todo {
     #[synced(id)]
     id: Uuid,
@@ -72,6 +72,9 @@ impl Pair {
             assert_eq!(db.get::<Todo>(self.voted).unwrap().unwrap().votes, titles.len() as i64);
             let verification = db.verify().unwrap();
             assert!(verification.is_sound(), "{:?}", verification.differences);
+            // The index of the rows' entries went the same way as the oplog.
+            let entries = db.oplog().unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.row_id == self.voted);
+            assert_eq!(db.history::<Todo>(self.voted).unwrap(), entries.collect::<Vec<_>>());
         }
         let first: BTreeSet<String> = oplog(dbs[0]);
         assert!(dbs.iter().all(|db| oplog(db) == first), "the oplogs differ");

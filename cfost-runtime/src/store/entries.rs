@@ -175,7 +175,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// All entries, oldest first: by timestamp, then by device. Reads a page at a time.
+/// All entries, oldest first: by timestamp, then by device and by log. Reads a page at a time.
 pub(crate) struct Entries<'s> {
     store: &'s Store,
     cursors: Vec<Cursor>,
@@ -221,7 +221,9 @@ impl Iterator for Entries<'_> {
                 return Some(Err(error));
             }
         }
-        let first = |cursor: &&mut Cursor| cursor.page.front().map(|entry| Reverse((entry.timestamp, entry.device_id)));
+        let first = |cursor: &&mut Cursor| {
+            cursor.page.front().map(|entry| Reverse((entry.timestamp, entry.device_id, entry.log)))
+        };
         let cursor = self.cursors.iter_mut().filter(|cursor| !cursor.page.is_empty()).max_by_key(first)?;
         cursor.page.pop_front().map(Ok)
     }

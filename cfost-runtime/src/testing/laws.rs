@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::devices::{TestDevice, devices, sync};
 use super::random::Random;
 use super::story::Story;
@@ -9,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::oplog::{LogId, Run};
 use crate::schema::{ColumnSchema, Model, ModelSchema, Synced};
+use crate::store::Explanation;
 use crate::sync::{Replica, Seqs};
 
 /// How many stories are played, each from its own seed.
@@ -34,7 +37,8 @@ const SEED_VARIABLE: &str = "CFOST_SEED";
 /// - all devices show the same rows: merging is **commutative** (the order doesn't matter), **associative** (the
 ///   batches don't) and **idempotent** (what comes twice counts once);
 /// - on each of them the rows are those that [`Db::verify`](crate::db::Db::verify) makes from the oplog;
-/// - [`Db::at`](crate::db::Db::at) shows the same rows as of now.
+/// - [`Db::at`](crate::db::Db::at) shows the same rows as of now, and [`Db::explain`](crate::db::Db::explain) says the
+///   same of each on every device.
 ///
 /// What is generated are values that the columns can hold, not values of the fields' types: an enum's column
 /// is given texts that are none of its variants. References to models that aren't given are taken for plain
@@ -96,6 +100,7 @@ fn check(models: &[Model], seed: u64, told: &mut Vec<String>) -> Result<()> {
     let schemas = models.iter().map(|model| model.schema).collect();
     let mut story = Story::new(writers, schemas, Random::new(seed));
     let played = story.play();
+    let rows = story.rows;
     *told = story.told;
     played?;
     // By then no clock is behind what the others have written.
@@ -111,7 +116,8 @@ fn check(models: &[Model], seed: u64, told: &mut Vec<String>) -> Result<()> {
     for (n, receiver) in receivers.iter().enumerate() {
         deliver(&writers[0], receiver, Random::new(!seed ^ n as u64), told)?;
     }
-    compare(&all)
+    compare(&all)?;
+    compare_explanations(&all, &rows)
 }
 
 /// Sends all that a device holds to one that holds nothing.
@@ -180,6 +186,29 @@ fn compare(devices: &[TestDevice]) -> Result<()> {
         Some(difference) => Err(Error::abort(format!("the rows of device 0 as of now are not its rows: {difference}"))),
         None => Ok(()),
     }
+}
+
+/// Compares why rows are as they are: that too follows from the changes alone.
+fn compare_explanations(devices: &[TestDevice], rows: &[(usize, Uuid)]) -> Result<()> {
+    for (table, id) in rows {
+        let first = devices[0].db.store().explain(*table, *id);
+        for (n, device) in devices.iter().enumerate().skip(1) {
+            let (one, other) = (&first, device.db.store().explain(*table, *id));
+            match (one, &other) {
+                (Ok(one), Ok(other)) if one == other => {}
+                (one, other) => {
+                    let told = |explained: &Result<Explanation>| match explained {
+                        Ok(explanation) => format!("{explanation}"),
+                        Err(error) => error.to_string(),
+                    };
+                    let (one, other) = (told(one), told(other));
+                    let what = format!("devices 0 and {n} explain a row in other ways:\n{one}\n{other}");
+                    return Err(Error::abort(what));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first table in which two dumps differ, and how.

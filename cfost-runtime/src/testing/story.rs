@@ -28,7 +28,7 @@ pub(super) struct Story<'a> {
     schemas: Vec<&'static ModelSchema>,
     random: Random,
     /// Rows that were inserted, each with its model's number.
-    rows: Vec<(usize, Uuid)>,
+    pub(super) rows: Vec<(usize, Uuid)>,
     /// What happened, a line a step.
     pub(super) told: Vec<String>,
 }
