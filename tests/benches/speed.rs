@@ -29,6 +29,16 @@ struct Todo {
     votes: i64,
 }
 
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "tagged", version = 1)]
+struct Tagged {
+    #[synced(id)]
+    id: Uuid,
+    title: String,
+    #[crdt(set)]
+    tags: std::collections::BTreeSet<String>,
+}
+
 const ROWS: usize = 100_000;
 const ROWS_PER_TRANSACTION: usize = 1000;
 const SINGLES: usize = 20_000;
@@ -46,6 +56,8 @@ fn main() {
         ("update", update),
         ("apply", apply),
         ("bytes", bytes),
+        ("set-insert", set_insert),
+        ("set-insert-one", set_insert_one),
         ("query-100", queries::query_100),
         ("watch-ms", queries::watch_ms),
         ("write-watched", queries::write_watched),
@@ -159,6 +171,62 @@ fn apply() {
         |dir| fill_bare(&mut open_bare(dir)),
     );
     report("apply", ours, bare);
+}
+
+/// 1000 tags for each of 100 rows, a transaction each; per tag.
+fn set_insert() {
+    set_inserts("set-insert", ROWS_PER_TRANSACTION);
+}
+
+/// One tag for each of 100k rows, in transactions of 1000: each is an edit of its row too.
+fn set_insert_one() {
+    set_inserts("set-insert-one", 1);
+}
+
+/// 100k tags in transactions of 1000, `each` to a row, beside the bare inserts of what is in the tags' table.
+fn set_inserts(name: &str, each: usize) {
+    let tag = |n: usize| format!("tag {n:05}");
+    let updates = ROWS_PER_TRANSACTION / each;
+    let (ours, bare) = rounds(
+        ROWS,
+        |dir| {
+            let db = Db::open(path(dir), models![Tagged]).unwrap();
+            let ids = db.insert_all((0..ROWS / each).map(|_| Tagged::default())).unwrap();
+            timed(|| {
+                for ids in ids.chunks(updates) {
+                    db.write(|tx| {
+                        for id in ids {
+                            tx.update(*id, |row: &mut Tagged| row.tags.extend((0..each).map(tag)))?;
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                }
+            })
+        },
+        |dir| {
+            let mut conn = open_bare(dir);
+            conn.execute_batch(
+                "CREATE TABLE tagged_tags (row BLOB NOT NULL, element TEXT NOT NULL, PRIMARY KEY (row, element)) \
+                 STRICT, WITHOUT ROWID",
+            )
+            .unwrap();
+            let ids = ids(ROWS / each);
+            timed(|| {
+                for ids in ids.chunks(updates) {
+                    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+                    {
+                        let mut insert = tx.prepare_cached("INSERT INTO tagged_tags VALUES (?1, ?2)").unwrap();
+                        for (id, n) in ids.iter().flat_map(|id| (0..each).map(move |n| (id, n))) {
+                            insert.execute(params![id.as_bytes(), tag(n)]).unwrap();
+                        }
+                    }
+                    tx.commit().unwrap();
+                }
+            })
+        },
+    );
+    report(name, ours, bare);
 }
 
 /// What 100k rows take on the disk, the oplog included, in bytes per row.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 
 use super::{StoreError, functions};
@@ -124,6 +125,15 @@ pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Conn
     conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     functions::add(&conn)?;
     Ok(conn)
+}
+
+/// Settings of every connection.
+pub(super) fn set_up(conn: &Connection) -> Result<(), StoreError> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // A plan doesn't depend on the values that are bound. Else SQLite compiles a statement anew for each
+    // value of a column that isn't the whole of a key, which costs more than running it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Puts the file into the state that every connection relies on, or says why that can't be.

@@ -216,7 +216,7 @@ pub(super) fn write_carried(
 pub(super) fn scratch(tables: &[Table]) -> Result<Connection, StoreError> {
     // A private file that SQLite removes: as large as the database, it may not fit in memory.
     let scratch = Connection::open("")?;
-    scratch.set_prepared_statement_cache_capacity(layout::STATEMENTS_CACHED);
+    layout::set_up(&scratch)?;
     scratch.pragma_update(None, "synchronous", "OFF")?;
     layout::create(&scratch)?;
     for table in tables {
