@@ -112,7 +112,7 @@ pub(super) fn connect(path: Option<&Path>, busy_timeout: Duration) -> Result<Con
         }
     };
     conn.busy_timeout(busy_timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    set_up(&conn)?;
     functions::add(&conn)?;
     Ok(conn)
 }
@@ -122,7 +122,7 @@ pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Conn
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))
         .map_err(|error| cannot_open(path, &error))?;
     conn.busy_timeout(busy_timeout)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    set_up(&conn)?;
     functions::add(&conn)?;
     Ok(conn)
 }
