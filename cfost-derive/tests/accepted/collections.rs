@@ -132,12 +132,14 @@ struct Draft {
     hours: BTreeMap<Day, Option<f64>>,
     #[crdt(list)]
     steps: List<Option<Tag>>,
+    #[crdt(text)]
+    notes: Notes,
 }
 
 #[test]
-fn a_database_keeps_what_the_collections_hold() {
-    let Task { id, r#in, hours, steps, .. } = task();
-    let draft = Draft { id, r#type: r#in, hours, steps };
+fn a_database_keeps_what_collections_and_texts_hold() {
+    let Task { id, r#in, hours, steps, notes, .. } = task();
+    let draft = Draft { id, r#type: r#in, hours, steps, notes };
     assert_eq!(crate::kept(draft.clone()), draft);
 }
 
