@@ -359,3 +359,6 @@ fn decode_key(bytes: &[u8]) -> Result<ValueRef<'_>, StoreError> {
         _ => Err(StoreError::Corrupt { what: "the key of a hidden element is damaged".into() }),
     }
 }
+
+#[cfg(test)]
+mod tests;
