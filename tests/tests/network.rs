@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
+use cfost::identity::IdentityError;
+use cfost::net::NetError;
 use cfost::prelude::*;
+use cfost::{Error, SyncOptions};
 use tokio::time::timeout;
 
 #[derive(Synced, Debug, Clone, Default, PartialEq)]
@@ -66,4 +69,43 @@ async fn a_laptop_joins_by_code_and_digits_and_both_have_all_rows() {
         let names: Vec<_> = db.devices().unwrap().into_iter().map(|device| device.name).collect();
         assert_eq!(names, ["phone", "laptop"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laptop_joins_by_eight_digits_said_aloud_and_both_have_all_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Db::options().device_name(name).open(dir.path().join(name), models![Todo]).unwrap();
+    let (phone, laptop) = (open("phone"), open("laptop"));
+    phone.insert(Todo { title: "Buy groceries".into(), ..Todo::default() }).unwrap();
+    laptop.insert(Todo { title: "Finish report".into(), ..Todo::default() }).unwrap();
+    let phone_node = phone.sync().loopback().start().await.unwrap();
+    let here = phone_node.listen_addresses();
+    let offer = phone_node.invite_spoken().await.unwrap();
+    let looking = || here.iter().cloned().fold(laptop.sync().loopback(), SyncOptions::peer);
+
+    let slip = looking().join_spoken("1234").await.map(drop).unwrap_err();
+    assert!(matches!(slip, Error::Identity(IdentityError::SpokenCodeForm)), "{slip}");
+    let code = offer.code().to_string();
+    let other = format!("{}{}", if code.starts_with('1') { '2' } else { '1' }, &code[1..]);
+    let wrong = timeout(PATIENCE, looking().join_spoken(&other)).await.unwrap().map(drop).unwrap_err();
+    assert!(matches!(&wrong, Error::Net(NetError::Identity(IdentityError::SpokenCodeRefused))), "{wrong}");
+
+    let joining = timeout(PATIENCE, looking().join_spoken(&code)).await.unwrap().unwrap();
+    assert_eq!(timeout(PATIENCE, offer.requested()).await.unwrap().unwrap(), "laptop");
+    let digits = joining.digits().to_string();
+    let (confirmed, finished) =
+        timeout(PATIENCE, async { tokio::join!(offer.confirm(&digits), joining.finish()) }).await.unwrap();
+    confirmed.unwrap();
+    finished.unwrap();
+    // Both tries are on the disk, the wrong one as well.
+    let conn = rusqlite::Connection::open(dir.path().join("phone")).unwrap();
+    let tries = "SELECT count(*) FROM cfost_meta WHERE key LIKE 'pairing %'";
+    assert_eq!(conn.query_row(tries, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+
+    // Where the phone is, the laptop knows: it was there.
+    let laptop_node = laptop.sync().loopback().start().await.unwrap();
+    tokio::join!(until(&phone, 2), until(&laptop, 2));
+    assert_eq!(phone.all::<Todo>().unwrap(), laptop.all::<Todo>().unwrap());
+    laptop_node.stop().await.unwrap();
+    phone_node.stop().await.unwrap();
 }

@@ -11,8 +11,10 @@ use super::pairing::{admit, consume};
 use super::replica::StoreReplica;
 use crate::error::Result;
 use crate::identity::AddDevice;
-use crate::identity::pairing::{Digits, Invitation, PairingId};
-use crate::net::{self, Admission, Admitter, LocalChanged, Multiaddr, NodeConfig, NodeEvent, PairingOffer, PeerStatus};
+use crate::identity::pairing::{Digits, Invitation, PairingId, SpokenCode};
+use crate::net::{
+    self, Admission, Admitter, LocalChanged, Multiaddr, NodeConfig, NodeEvent, PairingOffer, PeerStatus, SpokenOffer,
+};
 use crate::store::Store;
 use crate::sync::ReplicaError;
 
@@ -97,10 +99,23 @@ impl SyncOptions {
     /// one, or one that is refused; [`NetError`](net::NetError) when the other device can't be reached.
     pub async fn join(self, invitation: &str) -> Result<Joining> {
         let invitation = Invitation::from_text(invitation)?;
-        self.db.check_can_join()?;
-        let keys = self.db.device_keys()?;
-        let name = self.db.devices()?.into_iter().find(|device| device.is_this).map(|device| device.name);
-        let joining = net::join(self.config, invitation, &keys, name.as_deref().unwrap_or("device")).await?;
+        let (keys, name) = self.db.who_joins()?;
+        let joining = net::join(self.config, invitation, &keys, &name).await?;
+        Ok(Joining { db: self.db, joining })
+    }
+
+    /// Joins the device that shows this code of eight digits, as [`SyncOptions::join`] does by an invitation: for
+    /// where there is no camera. The code does not say where that device is: it is looked for at each
+    /// [`SyncOptions::peer`] and, with [`SyncOptions::lan`], everywhere on the local network.
+    ///
+    /// # Errors
+    /// [`IdentityError`](crate::identity::IdentityError): `SpokenCodeForm` for what are not eight digits,
+    /// `SpokenCodeRefused` for another code than is shown there; [`NetError`](net::NetError) when nobody who shows
+    /// one can be reached.
+    pub async fn join_spoken(self, code: &str) -> Result<Joining> {
+        let code = SpokenCode::parse(code)?;
+        let (keys, name) = self.db.who_joins()?;
+        let joining = net::join_spoken(self.config, code, &keys, &name).await?;
         Ok(Joining { db: self.db, joining })
     }
 }
@@ -120,6 +135,18 @@ impl Node {
     /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
     pub async fn invite(&self) -> Result<PairingOffer> {
         Ok(self.node.invite(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
+    }
+
+    /// Invites one new device by a code of eight digits, for where there is no camera: show the code, type it in
+    /// there, wait for the device, and type the digits that it shows into [`SpokenOffer::confirm`]. The code is
+    /// good for five minutes, one device and two typing mistakes.
+    ///
+    /// While it is open, whoever dials this device learns the user's id.
+    ///
+    /// # Errors
+    /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
+    pub async fn invite_spoken(&self) -> Result<SpokenOffer> {
+        Ok(self.node.invite_spoken(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
     }
 
     /// What happens from now on. A subscriber that falls 256 events behind loses the oldest.

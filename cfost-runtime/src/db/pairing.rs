@@ -61,6 +61,14 @@ impl Db {
         self.store.join(&joined.log, &keys, &joined.space_keys)
     }
 
+    /// The keys with which this device asks for admission, and what it calls itself.
+    #[cfg(feature = "net")]
+    pub(super) fn who_joins(&self) -> Result<(DeviceKeys, String)> {
+        self.check_can_join()?;
+        let this = self.devices()?.into_iter().find(|device| device.is_this);
+        Ok((self.device_keys()?, this.map_or_else(|| "device".to_owned(), |this| this.name)))
+    }
+
     /// A database joins a user while its own has no name and no other device.
     pub(super) fn check_can_join(&self) -> Result<()> {
         if let Some(name) = self.user()?.name {

@@ -205,6 +205,21 @@ pub enum IdentityError {
     /// The invitation was used before, by this device or another.
     #[error("the pairing code was used already: make a new one")]
     InvitationUsed,
+    /// What was typed is not eight digits.
+    #[error("type the eight digits of the code that the other device shows")]
+    SpokenCodeForm,
+    /// A peer does not know the spoken code.
+    #[error("a device came with another code than the one that is shown ({tries_left} tries left)")]
+    WrongSpokenCode {
+        /// How many more wrong ones are forgiven.
+        tries_left: u32,
+    },
+    /// The spoken code was guessed wrong three times: perhaps by somebody who was not told it.
+    #[error("a wrong code came three times, so the code is worth nothing any more: make a new one")]
+    SpokenCodeBurnt,
+    /// Whoever was asked refuses the spoken code. It does not say why.
+    #[error("the code was refused: compare the eight digits; after three wrong ones, make a new code there")]
+    SpokenCodeRefused,
     /// A peer names a pairing that was not offered.
     #[error("a device asked for a pairing that was not offered: make a new pairing code if it is yours")]
     InvitationUnknown,

@@ -53,8 +53,8 @@ pub(super) fn opener(
     hpke::setup_receiver(&mode, &secret, &encapsulated, info)
 }
 
-/// The host's randomness in the form that HPKE asks for.
-struct HostRng<'a>(&'a Host);
+/// The host's randomness in the form that RustCrypto asks for.
+pub(super) struct HostRng<'a>(pub(super) &'a Host);
 
 impl TryRng for HostRng<'_> {
     type Error = Infallible;

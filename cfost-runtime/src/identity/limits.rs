@@ -49,6 +49,11 @@ pub const INVITATION_HINTS_MAX: usize = 4;
 pub const INVITATION_HINT_BYTES_MAX: usize = 128;
 /// Longest text that is tried as an invitation, in bytes.
 pub const INVITATION_TEXT_BYTES_MAX: usize = 4096;
+/// Wrong guesses after which a spoken code is burnt.
+pub const SPOKEN_TRIES: u32 = 3;
+/// Peers to which a new device proves that it was told a spoken code: each of them learns whether one guess of its
+/// own is right.
+pub const SPOKEN_PROOFS_MAX: u32 = 3;
 /// How long the user has for typing the digits, in milliseconds.
 pub const CONFIRMATION_MS_MAX: u64 = 300_000;
 /// How often the digits may be typed.

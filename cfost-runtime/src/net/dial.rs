@@ -1,7 +1,8 @@
 //! Whom to dial, where and when: a state machine without sockets, clocks or randomness of its own.
 //!
 //! Only devices on the list that the identity log gives are dialled; an address of anybody else is
-//! not even kept. A device is dialled at once when it is new on the list, when it shows up on the
+//! not even kept. (A new device that was told a code by voice has no such list, and may ask whoever is on
+//! the LAN.) A device is dialled at once when it is new on the list, when it shows up on the
 //! LAN, when the network changes and when the user asks; after a failure it has to wait, longer
 //! each time. Time is the time since the node started.
 
@@ -28,9 +29,10 @@ pub(crate) fn backoff(failures: u32, random: u64) -> Duration {
 }
 
 /// Where a device is with respect to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     /// No connection, none on its way.
+    #[default]
     Away,
     /// A dial is on its way.
     Dialling,
@@ -38,7 +40,7 @@ enum State {
     Connected { ready: Option<Duration> },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Target {
     remembered: Vec<Multiaddr>,
     on_lan: Vec<Multiaddr>,
@@ -78,13 +80,20 @@ pub(crate) struct Dial {
 #[derive(Debug)]
 pub(crate) struct Dialler {
     targets: BTreeMap<PeerId, Target>,
+    /// How many peers are dialled as long as they show up on the LAN: 0 but for a pairing by voice.
+    anybody_max: usize,
     random: u64,
 }
 
 impl Dialler {
     /// Nobody to dial yet; `seed` feeds the jitter.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { targets: BTreeMap::new(), random: seed }
+        Self { targets: BTreeMap::new(), anybody_max: 0, random: seed }
+    }
+
+    /// Dials whoever shows up on the LAN as well, up to a number of peers in all.
+    pub(crate) fn of_anybody(seed: u64, peers_max: usize) -> Self {
+        Self { anybody_max: peers_max, ..Self::new(seed) }
     }
 
     /// Replaces the list of devices that may be dialled, with their remembered addresses, and
@@ -96,14 +105,7 @@ impl Dialler {
     ) -> Vec<PeerId> {
         let mut gone = std::mem::take(&mut self.targets);
         for (peer, addresses) in list.into_iter().take(DEVICES_MAX) {
-            let mut target = gone.remove(&peer).unwrap_or(Target {
-                remembered: Vec::new(),
-                on_lan: Vec::new(),
-                failures: 0,
-                not_before: now,
-                dialled: None,
-                state: State::Away,
-            });
+            let mut target = gone.remove(&peer).unwrap_or(Target { not_before: now, ..Target::default() });
             for address in addresses {
                 if keep(&mut target.remembered, address) {
                     target.hurry(now);
@@ -117,6 +119,9 @@ impl Dialler {
     /// `peer` showed up on the LAN. Strangers are ignored; returns whether it is on the list. Anybody on
     /// the LAN can announce any peer under any address, so this makes for one dial a second at most.
     pub(crate) fn found(&mut self, peer: &PeerId, address: Multiaddr, now: Duration) -> bool {
+        if self.targets.len() < self.anybody_max {
+            self.targets.entry(*peer).or_insert_with(|| Target { not_before: now, ..Target::default() });
+        }
         let Some(target) = self.targets.get_mut(peer) else { return false };
         if keep(&mut target.on_lan, address) {
             let earliest = target.dialled.map_or(now, |dialled| dialled + LAN_REDIAL_MIN);
@@ -281,6 +286,17 @@ mod tests {
         dialler.learned(&stranger, vec![address(3)]);
         assert_eq!(dialler.due(ZERO).map(|dial| dial.peer), Some(peer));
         assert_eq!(dialler.due(ZERO), None);
+    }
+
+    #[test]
+    fn only_a_device_that_was_told_a_code_dials_whoever_shows_up_and_not_without_bounds() {
+        let mut dialler = Dialler::of_anybody(1, 3);
+        let known = PeerId::random();
+        dialler.allow([(known, vec![address(1)])], ZERO);
+        let found = (2..20).filter(|port| dialler.found(&PeerId::random(), address(*port), ZERO)).count();
+        assert_eq!(found, 2);
+        let dials = std::iter::from_fn(|| dialler.due(ZERO)).count();
+        assert_eq!(dials, 3);
     }
 
     #[test]

@@ -100,6 +100,11 @@ pub enum NodeEvent {
         /// [`NodeConfig::addresses`]: super::NodeConfig::addresses
         addresses: Vec<Multiaddr>,
     },
+    /// Somebody came with another code than the one that is shown.
+    PairingGuessed {
+        /// How many more wrong ones are forgiven; after the last the code is worth nothing.
+        tries_left: u32,
+    },
     /// A new device has proven that it was shown the invitation, and now shows its digits.
     PairingRequested {
         /// The name it gives itself.

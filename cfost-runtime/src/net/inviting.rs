@@ -12,6 +12,7 @@ use libp2p::swarm::Stream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::timeout;
 
+use super::door::Door;
 use super::event::NodeEvent;
 use super::limits::{DRAIN_TIMEOUT, PAIRING_FIRST_TIMEOUT, PAIRING_LAST_TIMEOUT};
 use super::node::LocalChanged;
@@ -19,7 +20,9 @@ use super::swarm::{Opened, Report, ReportKind};
 use super::{NetError, frame, transport};
 use crate::host::Host;
 use crate::identity::limits::PAIRING_MESSAGE_BYTES_MAX;
-use crate::identity::pairing::{Invitation, Inviter, InviterEvent, PairingId, refusal};
+use crate::identity::pairing::{
+    Greeting, Invitation, Inviter, InviterEvent, PairingId, SpokenCode, SpokenInviter, refusal,
+};
 use crate::identity::{AddDevice, IdentityError, IdentityLog};
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
 use crate::sync::ReplicaError;
@@ -55,6 +58,8 @@ enum Stage {
     Waiting { device_name: String },
     /// The device has stored everything.
     Joined(DeviceId),
+    /// It was a spoken code, and guessed wrong too often.
+    Burnt,
     /// Nobody gets in by it any more.
     Over(&'static str),
 }
@@ -62,7 +67,8 @@ enum Stage {
 /// What one offer shares with the connections that follow it.
 struct Offer {
     host: Host,
-    inviter: Mutex<Inviter>,
+    door: Mutex<Door>,
+    expires_at_ms: u64,
     admitter: Arc<dyn Admitter>,
     stage: watch::Sender<Stage>,
     /// Messages for the device that waits.
@@ -73,34 +79,65 @@ struct Offer {
 }
 
 impl Offer {
-    fn inviter(&self) -> MutexGuard<'_, Inviter> {
-        self.inviter.lock().unwrap_or_else(PoisonError::into_inner)
+    fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, why: &'static str) {
         self.stage.send_if_modified(|stage| {
-            let open = !matches!(stage, Stage::Joined(_) | Stage::Over(_));
+            let open = !matches!(stage, Stage::Joined(_) | Stage::Burnt | Stage::Over(_));
             if open {
                 *stage = Stage::Over(why);
             }
             open
         });
     }
-}
 
-impl Offer {
+    fn lost(&self, peer: &[u8; 32]) {
+        let tried = self.door().lost(peer);
+        if let Err(error) = tried {
+            self.tell_try(&error);
+        }
+    }
+
+    /// Tells what became of a try at the spoken code.
+    fn tell_try(&self, error: &IdentityError) {
+        match error {
+            IdentityError::WrongSpokenCode { tries_left } => {
+                let _ = self.events.send(NodeEvent::PairingGuessed { tries_left: *tries_left });
+            }
+            IdentityError::SpokenCodeBurnt => {
+                let burnt = self.stage.send_if_modified(|stage| {
+                    let shown = *stage == Stage::Shown;
+                    if shown {
+                        *stage = Stage::Burnt;
+                    }
+                    shown
+                });
+                if burnt {
+                    let _ = self.events.send(NodeEvent::PairingGuessed { tries_left: 0 });
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The connection of `peer` was closed under it: matters only if the offer is its.
     fn cut_off(&self, peer: &[u8; 32]) -> &'static str {
-        let over = {
-            let mut inviter = self.inviter();
-            inviter.lost(peer);
-            inviter.is_closed()
-        };
-        if over {
+        self.lost(peer);
+        if self.door().is_closed() {
             self.end("the connection was closed");
         }
         "the connection was closed"
     }
+}
+
+/// What a node gives to each of its offers.
+pub(crate) struct OfferParts {
+    pub(crate) host: Host,
+    pub(crate) admitter: Arc<dyn Admitter>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) changed: LocalChanged,
 }
 
 /// The place of the one offer that a node can have open, known to the swarm's side of the room.
@@ -112,22 +149,30 @@ pub(crate) struct OfferSlot {
 }
 
 impl OfferSlot {
-    /// Opens an offer, unless there is one.
-    pub(crate) fn open(
-        &self,
-        host: Host,
-        invitation: Invitation,
-        admitter: Arc<dyn Admitter>,
-        events: broadcast::Sender<NodeEvent>,
-        changed: LocalChanged,
-    ) -> Result<PairingOffer, NetError> {
+    /// Opens an offer to whoever is shown `invitation`, unless there is one.
+    pub(crate) fn open(&self, invitation: Invitation, parts: OfferParts) -> Result<PairingOffer, NetError> {
+        let inviter = Inviter::new(parts.host.clone(), invitation.clone());
+        let pending = self.open_door(Door::Open(inviter), invitation.expires_at_ms(), parts)?;
+        Ok(PairingOffer { invitation, pending })
+    }
+
+    /// Opens an offer to whoever is told the code of `spoken`, unless there is one.
+    pub(crate) fn open_spoken(&self, spoken: SpokenInviter, parts: OfferParts) -> Result<SpokenOffer, NetError> {
+        let (code, expires_at_ms) = (spoken.code().clone(), spoken.expires_at_ms());
+        let pending = self.open_door(Door::Spoken(spoken), expires_at_ms, parts)?;
+        Ok(SpokenOffer { code, pending })
+    }
+
+    fn open_door(&self, door: Door, expires_at_ms: u64, parts: OfferParts) -> Result<Pending, NetError> {
         let mut slot = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.strong_count() > 0 {
             return Err(NetError::PairingBusy);
         }
+        let OfferParts { host, admitter, events, changed } = parts;
         let (answers, answer_queue) = mpsc::channel(1);
         let offer = Arc::new(Offer {
-            inviter: Mutex::new(Inviter::new(host.clone(), invitation.clone())),
+            door: Mutex::new(door),
+            expires_at_ms,
             host,
             admitter,
             stage: watch::Sender::new(Stage::Shown),
@@ -138,7 +183,7 @@ impl OfferSlot {
         });
         *slot = Arc::downgrade(&offer);
         self.served.store(true, Ordering::Release);
-        Ok(PairingOffer { invitation, offer, slot: self.clone() })
+        Ok(Pending { offer, slot: self.clone() })
     }
 
     /// Makes room for the next offer, also while somebody who followed this one is still connected.
@@ -155,8 +200,7 @@ impl OfferSlot {
 /// An invitation for one new device. Dropping it withdraws it.
 pub struct PairingOffer {
     invitation: Invitation,
-    offer: Arc<Offer>,
-    slot: OfferSlot,
+    pending: Pending,
 }
 
 impl PairingOffer {
@@ -172,20 +216,7 @@ impl PairingOffer {
     /// [`IdentityError::InvitationExpired`] once nobody can follow the invitation any more,
     /// [`NetError::PairingInterrupted`] if the device is lost.
     pub async fn requested(&self) -> Result<String, NetError> {
-        let mut stage = self.offer.stage.subscribe();
-        loop {
-            match &*stage.borrow_and_update() {
-                Stage::Waiting { device_name } => return Ok(device_name.clone()),
-                Stage::Over(why) => return Err(NetError::PairingInterrupted(why)),
-                Stage::Joined(_) => return Err(IdentityError::InvitationUsed.into()),
-                Stage::Shown => {}
-            }
-            // The host's clock decides, which need not run like the runtime's.
-            if self.offer.host.now_ms() >= self.invitation.expires_at_ms() {
-                return Err(IdentityError::InvitationExpired.into());
-            }
-            let _ = timeout(EXPIRY_CHECK_INTERVAL, stage.changed()).await;
-        }
+        self.pending.requested().await
     }
 
     /// Lets the waiting device in, if `digits` are those that it shows; spaces and hyphens don't
@@ -198,10 +229,73 @@ impl PairingOffer {
     /// database fails; [`NetError::PairingInterrupted`] if the device is lost. If that happens after
     /// the digits were right, the device is in the identity log and may or may not know it.
     pub async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
+        self.pending.confirm(digits).await
+    }
+}
+
+/// An invitation for one new device, whose user is told a code by voice. Dropping it withdraws it.
+pub struct SpokenOffer {
+    code: SpokenCode,
+    pending: Pending,
+}
+
+impl SpokenOffer {
+    /// The eight digits to show, for the user to say or to type.
+    pub fn code(&self) -> &SpokenCode {
+        &self.code
+    }
+
+    /// Waits until a device has proven that its user was told the code, and returns the name it gives
+    /// itself. It then shows six digits, which the user types in here: see [`SpokenOffer::confirm`].
+    ///
+    /// Each wrong code comes as [`NodeEvent::PairingGuessed`].
+    ///
+    /// # Errors
+    /// [`IdentityError::SpokenCodeBurnt`] after three wrong codes, [`IdentityError::InvitationExpired`] after 300
+    /// seconds, [`NetError::PairingInterrupted`] if the device is lost.
+    pub async fn requested(&self) -> Result<String, NetError> {
+        self.pending.requested().await
+    }
+
+    /// Lets the waiting device in, as [`PairingOffer::confirm`] does.
+    ///
+    /// # Errors
+    /// As [`PairingOffer::confirm`].
+    pub async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
+        self.pending.confirm(digits).await
+    }
+}
+
+/// What both kinds of offers are behind what they show.
+struct Pending {
+    offer: Arc<Offer>,
+    slot: OfferSlot,
+}
+
+impl Pending {
+    async fn requested(&self) -> Result<String, NetError> {
+        let mut stage = self.offer.stage.subscribe();
+        loop {
+            match &*stage.borrow_and_update() {
+                Stage::Waiting { device_name } => return Ok(device_name.clone()),
+                Stage::Burnt => return Err(IdentityError::SpokenCodeBurnt.into()),
+                Stage::Over(why) => return Err(NetError::PairingInterrupted(why)),
+                Stage::Joined(_) => return Err(IdentityError::InvitationUsed.into()),
+                Stage::Shown => {}
+            }
+            // The host's clock decides, which need not run like the runtime's.
+            if self.offer.host.now_ms() >= self.offer.expires_at_ms {
+                return Err(IdentityError::InvitationExpired.into());
+            }
+            let _ = timeout(EXPIRY_CHECK_INTERVAL, stage.changed()).await;
+        }
+    }
+
+    async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
         if let Stage::Over(why) = &*self.offer.stage.borrow() {
             return Err(NetError::PairingInterrupted(why));
         }
-        let confirmed = self.offer.inviter().confirm(digits);
+        let confirmed = self.offer.door().confirm(digits);
         let request = match confirmed {
             Ok(request) => request,
             Err(error @ (IdentityError::ConfirmationFailed | IdentityError::ConfirmationExpired)) => {
@@ -223,7 +317,7 @@ impl PairingOffer {
             match &*stage.borrow_and_update() {
                 Stage::Joined(device) => return Ok(*device),
                 Stage::Over(why) => return Err(NetError::PairingInterrupted(why)),
-                Stage::Shown | Stage::Waiting { .. } => {}
+                Stage::Shown | Stage::Burnt | Stage::Waiting { .. } => {}
             }
             // The sender lives as long as this offer.
             let _ = stage.changed().await;
@@ -236,29 +330,41 @@ impl PairingOffer {
         // The other devices are to know the new one before it calls them.
         self.offer.changed.notify_identity();
         let keys: Vec<_> = admission.space_keys.iter().map(|(space, key)| (*space, key)).collect();
-        Ok(self.offer.inviter().admit(&admission.log, &keys)?)
+        Ok(self.offer.door().admit(&admission.log, &keys)?)
     }
 
     async fn refuse(&self, why: &'static str) {
-        self.offer.inviter().cancel();
+        self.offer.door().cancel();
         let _ = self.offer.answers.try_send(vec![refusal()]);
         self.offer.end(why);
     }
 }
 
-impl Drop for PairingOffer {
+impl Drop for Pending {
     fn drop(&mut self) {
         self.slot.clear();
-        self.offer.inviter().cancel();
+        self.offer.door().cancel();
         // Reaches the device only if one waits; if not, nobody is there to be told.
         let _ = self.offer.answers.try_send(vec![refusal()]);
         self.offer.end("it was cancelled");
     }
 }
 
-impl fmt::Debug for PairingOffer {
+impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PairingOffer").field("stage", &*self.offer.stage.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PairingOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pending.fmt(f)
+    }
+}
+
+impl fmt::Debug for SpokenOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pending.fmt(f)
     }
 }
 
@@ -289,7 +395,7 @@ struct Guest {
 impl Guest {
     async fn serve(mut self, reports: &mpsc::Sender<Report>, connection: libp2p::swarm::ConnectionId) -> String {
         if let Err(reason) = self.let_start().await {
-            self.offer.inviter().lost(&self.peer);
+            self.offer.lost(&self.peer);
             let _ = timeout(DRAIN_TIMEOUT, frame::write(&mut self.write, &[refusal()])).await;
             self.hang_up().await;
             return reason;
@@ -302,7 +408,7 @@ impl Guest {
                 "the pairing is done".into()
             }
             Err(why) => {
-                self.offer.inviter().lost(&self.peer);
+                self.offer.lost(&self.peer);
                 self.offer.end(why);
                 self.hang_up().await;
                 why.into()
@@ -321,19 +427,36 @@ impl Guest {
 
     /// From the first message to the digits on the other device.
     async fn let_start(&mut self) -> Result<(), String> {
-        let first = timeout(PAIRING_FIRST_TIMEOUT, frame::read(&mut self.read, PAIRING_MESSAGE_BYTES_MAX)).await;
-        let first = first.map_err(|_| "it said nothing in time")?.map_err(|error| error.to_string())?;
-        let started = self.offer.inviter().receive(&self.peer, &first);
-        let InviterEvent::Consume(pairing) = started.map_err(|error| error.to_string())? else {
-            return Err("it skipped the beginning".into());
+        let first = self.read().await?;
+        let pairing = match self.greet(&first)? {
+            None => {
+                let started = self.offer.door().receive(&self.peer, &first);
+                match started.map_err(|error| error.to_string())? {
+                    InviterEvent::Consume(pairing) => pairing,
+                    InviterEvent::Joined(_) => return Err("it skipped the beginning".into()),
+                }
+            }
+            Some((greeting, offer)) => {
+                let sent = timeout(PAIRING_FIRST_TIMEOUT, frame::write(&mut self.write, &[offer])).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return Err("it was lost".into());
+                }
+                let proof = self.read().await?;
+                self.prove(greeting, &proof)?
+            }
         };
+        // Until it is recorded nobody is told anything, and a try that can't be recorded is nobody's.
         let admitter = Arc::clone(&self.offer.admitter);
         if let Err(error) = blocking(move || admitter.consume(pairing)).await {
-            self.offer.inviter().cancel();
+            self.offer.door().cancel();
             self.offer.end("the invitation could not be recorded as used up");
             return Err(error.to_string());
         }
-        let challenge = self.offer.inviter().consumed().map_err(|error| error.to_string())?;
+        let answer = self.offer.door().consumed();
+        let challenge = answer.map_err(|error| {
+            self.offer.tell_try(&error);
+            error.to_string()
+        })?;
         let sent = timeout(PAIRING_FIRST_TIMEOUT, frame::write(&mut self.write, &[challenge])).await;
         if !matches!(sent, Ok(Ok(()))) {
             self.offer.end("the new device was lost");
@@ -342,9 +465,30 @@ impl Guest {
         Ok(())
     }
 
+    /// What to offer to somebody who comes with a spoken code, if one is shown.
+    fn greet(&self, first: &[u8]) -> Result<Option<(Greeting, Vec<u8>)>, String> {
+        match &*self.offer.door() {
+            Door::Spoken(spoken) => spoken.greet(&self.peer, first).map(Some).map_err(|error| error.to_string()),
+            Door::Open(_) => Ok(None),
+        }
+    }
+
+    /// Takes the proof of who was told the code: the name under which the try is to be recorded.
+    fn prove(&self, greeting: Greeting, proof: &[u8]) -> Result<PairingId, String> {
+        match &mut *self.offer.door() {
+            Door::Spoken(spoken) => spoken.prove(greeting, proof).map_err(|error| error.to_string()),
+            Door::Open(_) => Err(IdentityError::InvitationUsed.to_string()),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Vec<u8>, String> {
+        let message = timeout(PAIRING_FIRST_TIMEOUT, frame::read(&mut self.read, PAIRING_MESSAGE_BYTES_MAX)).await;
+        message.map_err(|_| "it said nothing in time")?.map_err(|error| error.to_string())
+    }
+
     /// From the digits to the end.
     async fn finish(&mut self) -> Result<DeviceId, &'static str> {
-        let device_name = self.offer.inviter().waiting().unwrap_or_default().to_owned();
+        let device_name = self.offer.door().waiting().unwrap_or_default().to_owned();
         let _ = self.offer.events.send(NodeEvent::PairingRequested { device_name: device_name.clone() });
         self.offer.stage.send_if_modified(|stage| {
             let shown = *stage == Stage::Shown;
@@ -365,12 +509,12 @@ impl Guest {
         if !matches!(sent, Ok(Ok(()))) {
             return Err("the new device was lost");
         }
-        if self.offer.inviter().is_closed() {
+        if self.offer.door().is_closed() {
             return Err("the new device was refused");
         }
         let last = timeout(PAIRING_LAST_TIMEOUT, frame::read(&mut self.read, PAIRING_MESSAGE_BYTES_MAX)).await;
         let Ok(Ok(last)) = last else { return Err("the new device did not say that it has stored everything") };
-        match self.offer.inviter().receive(&self.peer, &last) {
+        match self.offer.door().receive(&self.peer, &last) {
             Ok(InviterEvent::Joined(device)) => Ok(device),
             _ => Err("the new device did not finish in order"),
         }

@@ -1,25 +1,27 @@
 //! The new device's side of a pairing: it dials the device that made the invitation, shows six digits,
 //! and is let in.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::{fmt, io};
 
 use libp2p::Multiaddr;
 use libp2p::swarm::Stream;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::dial::Dialler;
 use super::limits::{
-    EVENTS_MAX, PAIRING_CONFIRM_TIMEOUT, PAIRING_DIAL_TIMEOUT, PAIRING_FIRST_TIMEOUT, PAIRING_LAST_TIMEOUT,
-    PAIRING_STARTS_MAX,
+    EVENTS_MAX, PAIRING_ASKED_MAX, PAIRING_CONFIRM_TIMEOUT, PAIRING_DIAL_TIMEOUT, PAIRING_FIRST_TIMEOUT,
+    PAIRING_LAST_TIMEOUT, PAIRING_OTHERS_TIMEOUT, PAIRING_STARTS_MAX,
 };
-use super::node::NodeConfig;
+use super::node::{NodeConfig, by_peer};
 use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Report, ReportKind, Serve, SwarmConfig, SwarmHandle};
 use super::{NetError, frame, transport};
 use crate::identity::limits::PAIRING_MESSAGE_BYTES_MAX;
-use crate::identity::pairing::{Digits, Invitation, Joined, Joiner, JoinerEvent};
+use crate::identity::pairing::{Digits, Invitation, Joined, Joiner, JoinerEvent, SpokenCode, SpokenJoiner};
 use crate::identity::{DeviceKeys, IdentityError};
 
 /// Follows an invitation as a new device that calls itself `name`: dials the inviter, by the addresses in
@@ -40,18 +42,7 @@ pub async fn join(
     tokio::runtime::Handle::try_current().map_err(|_| NetError::NoRuntime)?;
     let mut joiner = Joiner::new(config.host.clone(), invitation, keys.clone(), name)?;
     let inviter = inviter(joiner.invitation(), &config.addresses)?;
-    let (opened_sender, mut opened) = mpsc::channel(1);
-    let swarm = SwarmConfig {
-        keypair: transport::keypair(&keys.transport_secret())?,
-        listen: Vec::new(),
-        lan: config.lan,
-        opens: Purpose::Pair,
-        served: Served { sync: false, pair: Arc::new(AtomicBool::new(false)) },
-        seed: u64::from_le_bytes(config.host.random()),
-    };
-    let (events, _) = broadcast::channel(EVENTS_MAX);
-    let swarm = swarm::start(swarm, Box::new(Guests(opened_sender)), events).await?;
-    swarm.commands.send(Command::Devices(vec![inviter])).await.map_err(|_| NetError::Stopped)?;
+    let (swarm, mut opened) = dial(&config, keys, vec![inviter], 0).await?;
     let deadline = Instant::now() + PAIRING_DIAL_TIMEOUT;
     for _ in 0..PAIRING_STARTS_MAX {
         let next = timeout_at(deadline, opened.recv()).await.map_err(|_| NetError::InviterUnreachable)?;
@@ -63,6 +54,116 @@ pub async fn join(
     }
     // It is there, and hangs up: the pairing protocol is served only while an invitation is shown.
     Err(IdentityError::PairingRefused.into())
+}
+
+/// Joins whoever shows `code`, as a new device that calls itself `name`: dials the peers in `config` and, with
+/// [`NodeConfig::lan`], whoever is found on the LAN and serves pairings. At most three of them are given a proof that
+/// the code is known here. Returns once the digits can be shown. Does not listen.
+///
+/// # Errors
+/// [`NetError::InviterUnreachable`] after a minute, or at once if there is nowhere to look;
+/// [`NetError::Identity`] with [`IdentityError::SpokenCodeRefused`] if it is another code, burnt, expired or
+/// withdrawn, [`IdentityError::Text`] for a name that can't be accepted; and what
+/// [`Node::start`](super::Node::start) fails with.
+pub async fn join_spoken(
+    mut config: NodeConfig,
+    code: SpokenCode,
+    keys: &DeviceKeys,
+    name: &str,
+) -> Result<Joining, NetError> {
+    tokio::runtime::Handle::try_current().map_err(|_| NetError::NoRuntime)?;
+    let mut spoken = SpokenJoiner::new(config.host.clone(), code, keys.clone(), name)?;
+    let known = by_peer(std::mem::take(&mut config.addresses))?;
+    if known.is_empty() && !config.lan {
+        return Err(NetError::InviterUnreachable);
+    }
+    let known: Vec<_> = known.into_iter().map(|(peer, addresses)| Device { id: None, peer, addresses }).collect();
+    let known_count = known.len();
+    let (swarm, mut opened) = dial(&config, keys, known, if config.lan { PAIRING_ASKED_MAX } else { 0 }).await?;
+    let mut deadline = Instant::now() + PAIRING_DIAL_TIMEOUT;
+    let mut refused = BTreeSet::new();
+    while let Ok(next) = timeout_at(deadline, opened.recv()).await {
+        let line = Line::new(next.ok_or(NetError::Stopped)?).await?;
+        if refused.contains(&line.peer) {
+            line.end("it has refused before").await;
+            continue;
+        }
+        match prove(&mut spoken, line).await? {
+            Proof::Accepted(accepted) => {
+                let (joiner, digits, line) = *accepted;
+                return Ok(Joining { joiner, digits, line, _swarm: swarm });
+            }
+            // The swarm dials again.
+            Proof::NotMade => {}
+            Proof::Refused(peer) => {
+                refused.insert(peer);
+                if !config.lan && refused.len() == known_count {
+                    break;
+                }
+                // Somebody else may be the one who shows the code.
+                deadline = deadline.min(Instant::now() + PAIRING_OTHERS_TIMEOUT);
+            }
+        }
+    }
+    match refused.is_empty() {
+        true => Err(NetError::InviterUnreachable),
+        false => Err(IdentityError::SpokenCodeRefused.into()),
+    }
+}
+
+/// What became of a connection to somebody who may be showing the code.
+enum Proof {
+    /// It is the right one.
+    Accepted(Box<(Joiner, Digits, Line)>),
+    /// It was lost before the proof was sent.
+    NotMade,
+    /// This peer takes no code, or not this one.
+    Refused([u8; 32]),
+}
+
+/// Proves to one peer that the code is known here, once.
+async fn prove(spoken: &mut SpokenJoiner, mut line: Line) -> Result<Proof, NetError> {
+    let Ok(offer) = line.exchange(spoken.greet()).await else {
+        line.end("it was lost").await;
+        return Ok(Proof::NotMade);
+    };
+    let (mut joiner, proof) = match spoken.prove(&line.peer, &offer) {
+        Ok(proven) => proven,
+        Err(error @ IdentityError::SpokenCodeRefused) => return Err(error.into()),
+        Err(error) => return Ok(line.refused(&error).await),
+    };
+    // Whoever has got a proof gets no second one, not even if it was lost on the way.
+    let answer = match line.exchange(proof).await {
+        Ok(answer) => joiner.receive(&answer),
+        Err(_) => Err(IdentityError::PairingRefused),
+    };
+    match answer {
+        Ok(JoinerEvent::ShowDigits(digits)) => Ok(Proof::Accepted(Box::new((joiner, digits, line)))),
+        Ok(JoinerEvent::Waiting | JoinerEvent::Joined(_)) => Ok(line.refused(&IdentityError::OutOfTurn).await),
+        Err(error) => Ok(line.refused(&error).await),
+    }
+}
+
+/// Starts to dial `devices`, and up to `strangers_max` peers that are found on the LAN; the streams that come about.
+async fn dial(
+    config: &NodeConfig,
+    keys: &DeviceKeys,
+    devices: Vec<Device>,
+    strangers_max: usize,
+) -> Result<(SwarmHandle, mpsc::Receiver<Opened>), NetError> {
+    let (opened_sender, opened) = mpsc::channel(1);
+    let swarm = SwarmConfig {
+        keypair: transport::keypair(&keys.transport_secret())?,
+        listen: Vec::new(),
+        lan: config.lan,
+        opens: Purpose::Pair,
+        served: Served { sync: false, pair: Arc::new(AtomicBool::new(false)) },
+        dialler: Dialler::of_anybody(u64::from_le_bytes(config.host.random()), strangers_max),
+    };
+    let (events, _) = broadcast::channel(EVENTS_MAX);
+    let swarm = swarm::start(swarm, Box::new(Guests(opened_sender)), events).await?;
+    swarm.commands.send(Command::Devices(devices)).await.map_err(|_| NetError::Stopped)?;
+    Ok((swarm, opened))
 }
 
 /// Whom to dial, and where.
@@ -81,11 +182,7 @@ fn inviter(invitation: &Invitation, known: &[Multiaddr]) -> Result<Device, NetEr
 async fn start(joiner: &mut Joiner, opened: Opened) -> Result<Option<(Digits, Line)>, NetError> {
     let mut line = Line::new(opened).await?;
     let first = joiner.start(&line.peer)?;
-    let challenge = timeout(PAIRING_FIRST_TIMEOUT, async {
-        frame::write(&mut line.stream, &[first]).await?;
-        frame::read(&mut line.stream, PAIRING_MESSAGE_BYTES_MAX).await
-    });
-    let Ok(Ok(challenge)) = challenge.await else {
+    let Ok(challenge) = line.exchange(first).await else {
         line.end("the inviter was lost").await;
         return Ok(None);
     };
@@ -110,6 +207,7 @@ impl Serve for Guests {
 /// The stream to the inviter.
 struct Line {
     peer: [u8; 32],
+    address: Multiaddr,
     stream: Stream,
     connection: libp2p::swarm::ConnectionId,
     reports: mpsc::Sender<Report>,
@@ -118,7 +216,8 @@ struct Line {
 impl Line {
     async fn new(opened: Opened) -> Result<Self, NetError> {
         let peer = transport::transport_key(&opened.peer).ok_or(NetError::TransportKey)?;
-        let line = Self { peer, stream: opened.stream.stream, connection: opened.connection, reports: opened.reports };
+        let Opened { address, connection, reports, .. } = opened;
+        let line = Self { peer, address, stream: opened.stream.stream, connection, reports };
         line.report(ReportKind::Pairing).await;
         Ok(line)
     }
@@ -126,6 +225,22 @@ impl Line {
     async fn report(&self, kind: ReportKind) {
         // The swarm's task is gone only when this whole attempt is.
         let _ = self.reports.send(Report { connection: self.connection, kind }).await;
+    }
+
+    /// Sends an early message and reads the answer.
+    async fn exchange(&mut self, message: Vec<u8>) -> io::Result<Vec<u8>> {
+        let answer = timeout(PAIRING_FIRST_TIMEOUT, async {
+            frame::write(&mut self.stream, &[message]).await?;
+            frame::read(&mut self.stream, PAIRING_MESSAGE_BYTES_MAX).await
+        });
+        answer.await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    async fn refused(self, why: &IdentityError) -> Proof {
+        tracing::debug!(error = %why, "a peer takes no code, or not this one");
+        let peer = self.peer;
+        self.end("it refused").await;
+        Proof::Refused(peer)
     }
 
     async fn end(self, reason: &str) {
@@ -151,8 +266,12 @@ impl Joining {
     /// Where the inviter was to be found, with its peer id: what [`NodeConfig::addresses`] wants.
     pub fn inviter_addresses(&self) -> Vec<Multiaddr> {
         let Some(peer) = transport::peer_id(self.joiner.invitation().inviter_transport()) else { return Vec::new() };
-        let hints = self.joiner.invitation().hints().iter();
-        hints.filter_map(|hint| hint.parse::<Multiaddr>().ok()?.with_p2p(peer).ok()).collect()
+        let hints = self.joiner.invitation().hints().iter().filter_map(|hint| hint.parse::<Multiaddr>().ok());
+        let mut addresses: Vec<Multiaddr> = hints.collect();
+        if !addresses.contains(&self.line.address) {
+            addresses.push(self.line.address.clone());
+        }
+        addresses.into_iter().filter_map(|address| address.with_p2p(peer).ok()).collect()
     }
 
     /// Waits until the user has confirmed the digits, and returns all that this device has to store.

@@ -24,6 +24,7 @@
 //! - Every queue, place and wait has a bound, in `limits`. `docs/network.md` lists them with reasons.
 
 mod dial;
+mod door;
 mod error;
 mod event;
 mod frame;
@@ -45,7 +46,7 @@ mod tests;
 
 pub use error::NetError;
 pub use event::{NodeEvent, PeerConnection, PeerStatus, Transport};
-pub use inviting::{Admission, Admitter, PairingOffer};
-pub use joining::{Joining, join};
+pub use inviting::{Admission, Admitter, PairingOffer, SpokenOffer};
+pub use joining::{Joining, join, join_spoken};
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{LocalChanged, Node, NodeConfig};

@@ -11,16 +11,18 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::NetError;
+use super::dial::Dialler;
 use super::event::{NodeEvent, PeerStatus};
-use super::inviting::{self, Admitter, OfferSlot, PairingOffer};
+use super::inviting::{self, Admitter, OfferParts, OfferSlot, PairingOffer, SpokenOffer};
 use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, PORT_RETRY_INTERVAL, PORT_TIMEOUT, STOP_TIMEOUT};
 use super::session::{self, Shared};
 use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
 use super::transport;
 use crate::host::Host;
-use crate::identity::IdentityError;
-use crate::identity::pairing::Invitation;
+use crate::identity::pairing::{Invitation, SpokenInviter};
+use crate::identity::{DevicePublic, IdentityError};
+use crate::oplog::UserId;
 use crate::sync::Replica;
 
 /// The list of devices is read again at most this often.
@@ -125,7 +127,7 @@ impl Node {
             lan: config.lan,
             opens: Purpose::Sync,
             served: Served { sync: true, pair: Arc::clone(&offers.served) },
-            seed: u64::from_le_bytes(host.random()),
+            dialler: Dialler::new(u64::from_le_bytes(host.random())),
         };
         let mut swarm =
             swarm::start(config, Box::new(Sessions { shared: shared.clone(), offers: offers.clone() }), events).await?;
@@ -181,14 +183,33 @@ impl Node {
     /// [`NetError::PairingBusy`] while another offer is open, [`NetError::Replica`] if this device's
     /// own identity can't be read.
     pub async fn invite(&self, admitter: Arc<dyn Admitter>) -> Result<PairingOffer, NetError> {
+        let (user, keys) = self.own_keys().await?;
+        let invitation = Invitation::create(&self.host, user, &keys, self.hints());
+        self.offers.open(invitation, self.offer_parts(admitter))
+    }
+
+    /// Invites one new device by eight digits, for where there is no camera. Show them, or say them, then wait
+    /// for the device with [`SpokenOffer::requested`].
+    ///
+    /// # Errors
+    /// As [`Node::invite`].
+    pub async fn invite_spoken(&self, admitter: Arc<dyn Admitter>) -> Result<SpokenOffer, NetError> {
+        let (user, keys) = self.own_keys().await?;
+        let spoken = SpokenInviter::new(self.host.clone(), user, &keys);
+        self.offers.open_spoken(spoken, self.offer_parts(admitter))
+    }
+
+    async fn own_keys(&self) -> Result<(UserId, DevicePublic), NetError> {
         let replica = Arc::clone(&self.shared.replica);
         let read = tokio::task::spawn_blocking(move || Ok((replica.identity()?, replica.device())));
         let (log, device) = read.await.map_err(|_| NetError::Stopped)?.map_err(NetError::Replica)?;
         let device = log.device(device).ok_or(IdentityError::UnknownDevice { device })?;
-        let hints = self.hints();
-        let invitation = Invitation::create(&self.host, log.user_id(), &device.keys, hints);
-        let events = self.shared.events.clone();
-        self.offers.open(self.host.clone(), invitation, admitter, events, self.local_changed())
+        Ok((log.user_id(), device.keys))
+    }
+
+    fn offer_parts(&self, admitter: Arc<dyn Admitter>) -> OfferParts {
+        let (host, events) = (self.host.clone(), self.shared.events.clone());
+        OfferParts { host, admitter, events, changed: self.local_changed() }
     }
 
     /// The addresses for an invitation, the most promising first: it has room for a few. Those of this
@@ -294,7 +315,7 @@ async fn choose_port(listen: &[Multiaddr], wanted: Option<u16>, host: &Host) -> 
 }
 
 /// Sorts addresses by the peer that each ends with.
-fn by_peer(addresses: Vec<Multiaddr>) -> Result<BTreeMap<PeerId, Vec<Multiaddr>>, NetError> {
+pub(super) fn by_peer(addresses: Vec<Multiaddr>) -> Result<BTreeMap<PeerId, Vec<Multiaddr>>, NetError> {
     let mut known: BTreeMap<PeerId, Vec<Multiaddr>> = BTreeMap::new();
     for address in addresses {
         match transport::split_peer(address.clone()) {

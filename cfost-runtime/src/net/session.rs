@@ -51,7 +51,7 @@ impl Shared {
 
 /// Serves one stream until the session, the stream or the node ends.
 pub(crate) async fn run(shared: Shared, opened: Opened) {
-    let Opened { peer, connection, speaks_first, stream, control, reports } = opened;
+    let Opened { peer, connection, speaks_first, stream, control, reports, .. } = opened;
     let reporter = Reporter { connection, reports };
     let reason = match transport::transport_key(&peer) {
         Some(key) => {

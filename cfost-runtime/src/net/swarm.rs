@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::NetError;
+use super::dial::Dialler;
 use super::event::{NodeEvent, PeerStatus};
 use super::gate::{Authorised, Gate};
 use super::known::Known;
@@ -77,6 +78,8 @@ pub(crate) enum ReportKind {
 /// A stream with all that its server needs.
 pub(crate) struct Opened {
     pub(crate) peer: PeerId,
+    /// Where the peer is.
+    pub(crate) address: Multiaddr,
     pub(crate) connection: ConnectionId,
     /// Whether this side opened the stream.
     pub(crate) speaks_first: bool,
@@ -126,8 +129,8 @@ pub(crate) struct SwarmConfig {
     /// The stream opened on every connection that we dial.
     pub(crate) opens: Purpose,
     pub(crate) served: Served,
-    /// Feeds the jitter of the backoff.
-    pub(crate) seed: u64,
+    /// Whom to dial.
+    pub(crate) dialler: Dialler,
 }
 
 /// The ends of the channels that the rest of the room holds.
@@ -177,7 +180,7 @@ pub(crate) async fn start(
             serve,
             events,
             opens: config.opens,
-            seed: config.seed,
+            dialler: config.dialler,
             unbound,
             reports: report_sender,
             listening: listening_sender,

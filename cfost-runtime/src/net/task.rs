@@ -78,7 +78,7 @@ pub(super) struct Parts {
     pub(super) serve: Box<dyn Serve>,
     pub(super) events: broadcast::Sender<NodeEvent>,
     pub(super) opens: Purpose,
-    pub(super) seed: u64,
+    pub(super) dialler: Dialler,
     pub(super) unbound: HashSet<ListenerId>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) listening: watch::Sender<Vec<Multiaddr>>,
@@ -96,7 +96,7 @@ impl Task {
             events: parts.events,
             opens: parts.opens,
             started: Instant::now(),
-            dialler: Dialler::new(parts.seed),
+            dialler: parts.dialler,
             links: Links::default(),
             open: HashMap::new(),
             devices: HashMap::new(),
@@ -301,8 +301,9 @@ impl Task {
         open.sessions += 1;
         let control = Control { prove: Arc::clone(&open.prove), stop: open.stop.subscribe() };
         let reports = self.report_sender.clone();
-        let peer = open.peer;
-        self.serve.serve(purpose, Opened { peer, connection, speaks_first: opened, stream, control, reports });
+        let (peer, address) = (open.peer, open.address.clone());
+        let opened = Opened { peer, address, connection, speaks_first: opened, stream, control, reports };
+        self.serve.serve(purpose, opened);
     }
 
     fn on_report(&mut self, Report { connection, kind }: Report) {

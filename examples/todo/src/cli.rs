@@ -83,14 +83,18 @@ pub(crate) enum Command {
     Pair {
         #[command(flatten)]
         network: Network,
+        /// Show eight digits to type in there instead, for where there is no camera
+        #[arg(long, conflicts_with = "svg")]
+        spoken: bool,
         /// Also write the QR code to this file, as SVG
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
     /// Make this a device of yours, with the code that 'todo pair' shows on another
     Join {
-        /// The code, as shown under the QR code
-        code: String,
+        /// The code, as shown under the QR code, or the eight digits of 'todo pair --spoken'
+        #[arg(required = true)]
+        code: Vec<String>,
         /// What your other devices call this one [default: the host's name]
         #[arg(long)]
         name: Option<String>,

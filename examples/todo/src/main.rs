@@ -60,9 +60,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rm { todos } => todos::remove(&db, &todos, screen),
         Command::List { open } => todos::list(&db, open, screen),
         Command::Oplog { limit } => history::show(&db, limit, screen),
-        Command::Pair { network, svg } => runtime()?.block_on(peers::pair(&db, &network, svg.as_deref(), screen)),
+        Command::Pair { network, spoken: true, .. } => runtime()?.block_on(peers::pair_spoken(&db, &network, screen)),
+        Command::Pair { network, svg, .. } => runtime()?.block_on(peers::pair(&db, &network, svg.as_deref(), screen)),
         Command::Join { code, name, network } => {
-            runtime()?.block_on(peers::join(&db, &code, name.as_deref(), &network, screen))
+            runtime()?.block_on(peers::join(&db, &code.concat(), name.as_deref(), &network, screen))
         }
         Command::Run { network } => runtime()?.block_on(peers::run(&db, &network, screen)),
         Command::DemoDevice { .. } => runtime()?.block_on(demo::serve(&db)),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cfost::SyncOptions;
 use cfost::identity::IdentityError;
+use cfost::identity::pairing::SpokenCode;
 use cfost::net::{NetError, NodeEvent, Transport};
 use cfost::prelude::*;
 use cfost::sync::Tally;
@@ -29,22 +30,61 @@ pub(crate) async fn pair(db: &Db, network: &Network, svg: Option<&Path>, screen:
     screen.line("")?;
 
     let name = with_progress("Waiting for the other device", offer.requested()).await?;
-    screen.line(format!("'{}' asks to become a device of yours.", printable(&name)))?;
+    let_in(&name, async |digits| offer.confirm(&digits).await.map(drop), screen).await?;
+    Ok(node.stop().await?)
+}
+
+/// Shows a code of eight digits, waits for a device where it was typed in, and lets it in by its own digits.
+pub(crate) async fn pair_spoken(db: &Db, network: &Network, screen: &mut Screen) -> Result<(), Failure> {
+    let node = options(db, network).start().await?;
+    let mut events = node.events();
+    let offer = node.invite_spoken().await?;
+    screen.line("Type this on the other device, within five minutes:")?;
+    screen.line("")?;
+    screen.line(format!("  todo join {}", screen.paint(Look::Bold, offer.code())))?;
+    screen.line("")?;
+    if network.no_lan || network.loopback {
+        screen.line("It has to be told where this one is, by one of these:")?;
+        for address in node.listen_addresses() {
+            screen.line(format!("  --peer {address}"))?;
+        }
+    }
+    let requested = with_progress("Waiting for the other device", offer.requested());
+    tokio::pin!(requested);
+    let name = loop {
+        tokio::select! {
+            name = &mut requested => break name?,
+            Ok(event) = events.recv() => if let NodeEvent::PairingGuessed { tries_left } = event {
+                let tries_left = counted(tries_left as usize, "try");
+                screen.line(format!("A device came with another code; {tries_left} left."))?;
+            },
+        }
+    };
+    let_in(&name, async |digits| offer.confirm(&digits).await.map(drop), screen).await?;
+    Ok(node.stop().await?)
+}
+
+/// Asks for the digits that the device shows until it is in, or out.
+async fn let_in(
+    name: &str,
+    confirm: impl AsyncFn(String) -> Result<(), NetError>,
+    screen: &mut Screen,
+) -> Result<(), Failure> {
+    screen.line(format!("'{}' asks to become a device of yours.", printable(name)))?;
     loop {
         let asked = tokio::task::spawn_blocking(|| ask("The six digits that it shows", "a terminal")).await;
         let digits = asked.map_err(|error| Failure::plain(error.to_string()))??;
-        match offer.confirm(&digits).await {
-            Ok(_) => break,
+        match confirm(digits).await {
+            Ok(()) => break,
             Err(error) if may_try_again(&error) => screen.line(error)?,
             Err(error) => return Err(error.into()),
         }
     }
-    node.stop().await?;
     let done = screen.paint(Look::Good, "Paired");
-    screen.line(format!("{done} with '{}'. 'todo run' on both keeps them in sync.", printable(&name)))
+    screen.line(format!("{done} with '{}'. 'todo run' on both keeps them in sync.", printable(name)))
 }
 
-/// Follows an invitation: this device becomes one of the user's.
+/// Follows an invitation, or a code of eight digits: this device becomes one of the user's.
 pub(crate) async fn join(
     db: &Db,
     code: &str,
@@ -55,7 +95,9 @@ pub(crate) async fn join(
     if let (Some(name), Some(this)) = (name, db.devices()?.into_iter().find(|device| device.is_this)) {
         db.rename_device(this.id, name)?;
     }
-    let joining = with_progress("Looking for the other device", options(db, network).join(code)).await?;
+    let (options, spoken) = (options(db, network), SpokenCode::parse(code).is_ok());
+    let joining = async { if spoken { options.join_spoken(code).await } else { options.join(code).await } };
+    let joining = with_progress("Looking for the other device", joining).await?;
     let digits = screen.paint(Look::Bold, joining.digits());
     screen.line(format!("Type these digits on the other device:  {digits}"))?;
     with_progress("Waiting for them to be typed", joining.finish()).await?;

@@ -105,6 +105,8 @@ fn mistakes_are_answered_with_what_to_do() {
     device.fails(&["add", "two\nlines"], "control character");
     device.fails(&["rename", "1"], "<TITLE>");
     device.fails(&["lst"], "similar");
+    device.fails(&["join", "4829", "137"], "CFOST");
+    device.fails(&["join", "4829", "1375", "--loopback"], "can't be reached");
     device.fails(&["register"], "--name");
     device.fails(&["register", "--name", "Ada", "--email", "ada@example.org"], "--password-stdin");
     assert!(device.ok(&["list"]).contains("1 open, 0 done"), "a failed command changes nothing");

@@ -4,7 +4,9 @@ use std::sync::LazyLock;
 
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::host::{Host, ManualClock};
-use cfost_runtime::identity::pairing::{Invitation, Inviter, InviterEvent, Joiner, JoinerEvent};
+use cfost_runtime::identity::pairing::{
+    Greeting, Invitation, Inviter, InviterEvent, Joiner, JoinerEvent, SpokenCode, SpokenInviter, SpokenJoiner,
+};
 use cfost_runtime::identity::{Body, DeviceKeys, IdentityLog};
 use cfost_runtime::oplog::{EpochKey, SpaceId};
 use zeroize::Zeroizing;
@@ -123,6 +125,66 @@ pub(super) fn joiner_hears(bytes: &[u8]) -> bool {
 
 pub(super) fn joiner_hears_seeds() -> Vec<Vec<u8>> {
     vec![staged(0, &PAIRING.challenge), staged(1, &PAIRING.admission[0])]
+}
+
+/// What was said in a pairing by voice, up to the proof.
+struct Spoken {
+    greet: Vec<u8>,
+    offer: Vec<u8>,
+    proof: Vec<u8>,
+}
+
+static SPOKEN: LazyLock<Spoken> = LazyLock::new(|| {
+    let (_, _, offer) = greeted();
+    let (_, proof) = spoken_joiner().prove(&USER.phone.public().transport, &offer).expect("a seed is valid");
+    Spoken { greet: spoken_joiner().greet(), offer, proof }
+});
+
+fn spoken_inviter() -> SpokenInviter {
+    SpokenInviter::new(host(14), USER.log.user_id(), &USER.phone.public())
+}
+
+/// A pairing by voice with its offer made.
+fn greeted() -> (SpokenInviter, Greeting, Vec<u8>) {
+    let inviter = spoken_inviter();
+    let greet = spoken_joiner().greet();
+    let (greeting, offer) = inviter.greet(&tablet().public().transport, &greet).expect("a seed is valid");
+    (inviter, greeting, offer)
+}
+
+fn spoken_joiner() -> SpokenJoiner {
+    let code = SpokenCode::parse(&spoken_inviter().code().to_string()).expect("its own code");
+    SpokenJoiner::new(host(15), code, tablet(), "tablet").expect("a good name")
+}
+
+/// By voice, nobody gets in but by the one proof that the code gives: the first byte says whether the others are a
+/// greeting, a proof or an offer.
+pub(super) fn spoken_hears(bytes: &[u8]) -> bool {
+    let Some((&stage, message)) = bytes.split_first() else { return false };
+    let (mut inviter, greeting, _) = greeted();
+    match stage % 3 {
+        0 => {
+            let good = inviter.greet(&tablet().public().transport, message).is_ok();
+            assert!(!good || message == SPOKEN.greet);
+            good
+        }
+        1 => {
+            let good = inviter.prove(greeting, message).is_ok() && inviter.tried().is_ok();
+            assert!(!good || message == SPOKEN.proof, "someone who doesn't know the code was heard");
+            good
+        }
+        _ => {
+            // Any offer is answered; but the answer to another one than the phone's is worth nothing to the phone.
+            let Ok((_, proof)) = spoken_joiner().prove(&USER.phone.public().transport, message) else { return false };
+            let good = inviter.prove(greeting, &proof).is_ok() && inviter.tried().is_ok();
+            assert_eq!(good, message == SPOKEN.offer);
+            good
+        }
+    }
+}
+
+pub(super) fn spoken_hears_seeds() -> Vec<Vec<u8>> {
+    vec![staged(0, &SPOKEN.greet), staged(1, &SPOKEN.proof), staged(2, &SPOKEN.offer)]
 }
 
 fn staged(stage: u8, message: &[u8]) -> Vec<u8> {

@@ -71,6 +71,17 @@ impl Invitation {
         }
     }
 
+    /// What both sides of a pairing by voice hold in its place, once they have agreed on a secret.
+    pub(super) fn agreed(
+        user: UserId,
+        inviter_transport: [u8; 32],
+        pairing: PairingId,
+        secret: Zeroizing<[u8; 16]>,
+        expires_at_ms: u64,
+    ) -> Self {
+        Self { user, inviter_transport, pairing, secret, expires_at_ms, hints: Vec::new() }
+    }
+
     /// The user whose device the reader would become.
     pub fn user(&self) -> UserId {
         self.user

@@ -1,12 +1,14 @@
 //! The messages of a pairing as bytes. `docs/security.md` has them as a table.
 
 use super::invitation::PairingId;
+use super::spoken::ELEMENT_BYTES;
 use super::transcript::MAC_BYTES;
 use crate::identity::entry::AddDevice;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::hpke::TAG_BYTES;
 use crate::identity::limits::{ADMISSION_BYTES_MAX, PAIRING_MESSAGE_BYTES_MAX};
 use crate::identity::wire::Reader;
+use crate::oplog::UserId;
 
 const VERSION: u8 = 1;
 const START: u8 = 1;
@@ -14,6 +16,9 @@ const CHALLENGE: u8 = 2;
 const ADMIT: u8 = 3;
 const ADMIT_MORE: u8 = 4;
 const DONE: u8 = 5;
+const GREET: u8 = 6;
+const OFFER: u8 = 7;
+const PROVE: u8 = 8;
 const REFUSED: u8 = 255;
 
 /// What the first part of an admission needs beside its content, and the others have to spare.
@@ -37,6 +42,9 @@ pub(super) enum Message<'a> {
     Admit { encapsulated: [u8; 32], parts: u16, sealed: &'a [u8] },
     AdmitMore { sealed: &'a [u8] },
     Done { mac: [u8; MAC_BYTES] },
+    Greet,
+    Offer(Offer),
+    Prove { element: [u8; ELEMENT_BYTES], start: &'a [u8] },
     Refused,
 }
 
@@ -68,6 +76,35 @@ impl Challenge {
     pub(super) fn statement(nonce: &[u8; 32]) -> Vec<u8> {
         [&[CHALLENGE], nonce.as_slice()].concat()
     }
+}
+
+/// What a new device that was told a code by voice has to know to prove that it was.
+pub(super) struct Offer {
+    pub(super) user: UserId,
+    pub(super) pairing: PairingId,
+    pub(super) expires_at_ms: u64,
+    pub(super) element: [u8; ELEMENT_BYTES],
+}
+
+impl Offer {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![OFFER, VERSION];
+        bytes.extend_from_slice(self.user.as_bytes());
+        bytes.extend_from_slice(self.pairing.as_bytes());
+        bytes.extend_from_slice(&self.expires_at_ms.to_le_bytes());
+        bytes.extend_from_slice(&self.element);
+        bytes
+    }
+}
+
+/// Asks for an offer.
+pub(super) fn greet() -> Vec<u8> {
+    vec![GREET, VERSION]
+}
+
+/// The answer to an offer: a [`Start`] under the key that both elements and the code give.
+pub(super) fn prove(element: &[u8; ELEMENT_BYTES], start: &[u8]) -> Vec<u8> {
+    [&[PROVE], element.as_slice(), start].concat()
 }
 
 /// The first message of an admission: how many there are, and what opens them.
@@ -109,6 +146,20 @@ impl<'a> Message<'a> {
             }
             ADMIT_MORE => return Ok(Self::AdmitMore { sealed: reader.rest() }),
             DONE => Self::Done { mac: reader.array()? },
+            GREET => {
+                reader.version(VERSION)?;
+                Self::Greet
+            }
+            OFFER => {
+                reader.version(VERSION)?;
+                Self::Offer(Offer {
+                    user: UserId::from_bytes(reader.array()?),
+                    pairing: PairingId::from_bytes(reader.array()?),
+                    expires_at_ms: reader.u64()?,
+                    element: reader.array()?,
+                })
+            }
+            PROVE => return Ok(Self::Prove { element: reader.array()?, start: reader.rest() }),
             REFUSED => Self::Refused,
             _ => return Err(reader.malformed("there is no such message")),
         };
@@ -122,6 +173,9 @@ impl<'a> Message<'a> {
             Self::Challenge(_) => "challenge",
             Self::Admit { .. } | Self::AdmitMore { .. } => "admit",
             Self::Done { .. } => "done",
+            Self::Greet => "greet",
+            Self::Offer(_) => "offer",
+            Self::Prove { .. } => "prove",
             Self::Refused => return IdentityError::PairingRefused,
         };
         IdentityError::UnexpectedMessage { message }

@@ -19,6 +19,10 @@
 //! photographed is worth nothing: he can make the inviter ask for digits, but the digits that he sees
 //! depend on keys and nonces of his own, and the user reads digits off the *real* new device.
 //!
+//! Where there is no camera, and nobody wants to type the text, a [`SpokenCode`] of eight digits takes the place of
+//! the invitation: [`SpokenInviter`] and [`SpokenJoiner`] agree on a secret by it, and then the two machines above
+//! take over, at the challenge.
+//!
 //! A peer that is refused learns one byte, the same for every reason. Whoever drives a machine answers
 //! each of its errors with [`refusal`] and closes the connection.
 //!
@@ -80,6 +84,7 @@ mod invitation;
 mod inviter;
 mod joiner;
 mod message;
+mod spoken;
 #[cfg(test)]
 mod tests;
 mod transcript;
@@ -89,4 +94,5 @@ pub use invitation::{Invitation, PairingId};
 pub use inviter::{Inviter, InviterEvent};
 pub use joiner::{Joiner, JoinerEvent};
 pub use message::refusal;
+pub use spoken::{Greeting, SpokenCode, SpokenInviter, SpokenJoiner};
 pub use transcript::Digits;

@@ -5,7 +5,9 @@ use std::fmt::{Debug, Display};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::{host, phone_user};
-use crate::identity::pairing::{Digits, Invitation, Inviter, Joiner, JoinerEvent};
+use crate::identity::pairing::{
+    Digits, Greeting, Invitation, Inviter, Joiner, JoinerEvent, SpokenCode, SpokenInviter, SpokenJoiner,
+};
 use crate::identity::{DeviceKeys, MasterKey, PasswordCost, RecoveryPhrase, RootKey, Vault};
 use crate::oplog::{EpochKey, SpaceId};
 
@@ -29,6 +31,10 @@ never_printed!(
     RecoveryPhrase: Debug, RecoveryPhrase: Display,
     // What is shown on the screen where it belongs is not to come up in a log.
     Digits: Debug,
+    SpokenCode: Debug,
+    Greeting: Debug,
+    SpokenInviter: Debug,
+    SpokenJoiner: Debug,
     Invitation: Display,
     Inviter: Debug,
     Joiner: Debug,

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::fleet::{PATIENCE, addresses, fleet, node, until};
+use crate::net::dial::Dialler;
 use crate::net::limits::PROOF_TIMEOUT;
 use crate::net::streams::{Purpose, Served};
 use crate::net::swarm::{self, Command, Device, Opened, Report, ReportKind, Serve, SwarmConfig, SwarmHandle};
@@ -42,7 +43,7 @@ impl Adversary {
             lan: false,
             opens: Purpose::Sync,
             served: Served { sync: false, pair: Arc::new(AtomicBool::new(false)) },
-            seed: 0,
+            dialler: Dialler::new(0),
         };
         let swarm = swarm::start(config, Box::new(Streams(sender)), broadcast::channel(1).0).await.unwrap();
         let addresses = addresses(node, carrier).into_iter().map(|address| transport::split_peer(address).0).collect();

@@ -8,3 +8,4 @@ mod hostile;
 mod lan;
 mod meeting;
 mod pairing;
+mod spoken;

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod invitation;
+mod spoken;
 mod stories;
 
 use zeroize::Zeroizing;
