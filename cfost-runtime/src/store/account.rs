@@ -190,7 +190,8 @@ impl Store {
             let carried = rebuild::carry(conn, &self.tables)?;
             conn.execute_batch(
                 "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
-                 DELETE FROM cfost_hidden; DELETE FROM cfost_waiting; DELETE FROM cfost_identity; DELETE FROM cfost_epochs; \
+                 DELETE FROM cfost_hidden; DELETE FROM cfost_hidden_elements; DELETE FROM cfost_waiting; \
+                 DELETE FROM cfost_identity; DELETE FROM cfost_epochs; \
                  DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
             )?;
             secrets::forget_phrase(conn)?;

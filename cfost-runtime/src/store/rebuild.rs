@@ -33,7 +33,7 @@ pub struct Verification {
     pub changes: u64,
     /// Ops that were applied anew.
     pub ops: u64,
-    /// Rows that were compared.
+    /// Rows that were compared, and elements of theirs.
     pub rows: u64,
     /// What isn't as it should be; empty for a sound database.
     pub differences: Vec<Difference>,
