@@ -276,7 +276,7 @@ fn a_row_brought_back_has_its_text_and_the_edits_of_others() {
 }
 
 #[test]
-fn an_undo_takes_an_edit_back_unless_others_have_built_on_it() {
+fn an_undo_takes_an_edit_back_and_leaves_what_others_have_typed_since() {
     let devices = fleet::devices(2, &models![Note], 8).unwrap();
     let [phone, laptop] = &devices[..] else { panic!("two devices") };
     let id = phone.db.insert(note("one two")).unwrap().id;
@@ -288,9 +288,77 @@ fn an_undo_takes_an_edit_back_unless_others_have_built_on_it() {
     laptop.clock.advance(1000);
     laptop.db.update(id, |note: &mut Note| note.body.push_str(" four")).unwrap();
     fleet::sync(&phone.db, &laptop.db).unwrap();
+    let undone = phone.db.undo().unwrap();
+    assert_eq!((undone.rows[0].columns.len(), undone.rows[0].kept.len()), (1, 0));
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    for device in &devices {
+        assert_eq!(device.db.get::<Note>(id).unwrap().unwrap().body, "one two four");
+        assert_sound(&device.db);
+    }
     phone.db.undo().unwrap();
     assert_eq!(phone.db.get::<Note>(id).unwrap().unwrap().body, "one two three four");
     assert_sound(&phone.db);
+}
+
+#[test]
+fn an_undo_takes_marks_back_too_and_leaves_a_text_alone_that_the_transaction_did_not_edit() {
+    let db = in_memory();
+    let id = db.insert(Note { summary: "short".into(), ..note("one two three") }).unwrap().id;
+    db.update(id, |note: &mut Note| note.body.mark(0..7, "bold", true)).unwrap();
+    let marked = db.get::<Note>(id).unwrap().unwrap();
+    db.update(id, |note: &mut Note| {
+        note.body.unmark(4..7, "bold");
+        note.body.delete(7..13);
+        note.edits += 1;
+    })
+    .unwrap();
+    let edited = db.get::<Note>(id).unwrap().unwrap();
+    for expected in [&marked, &edited, &marked] {
+        assert_eq!(db.undo().unwrap().rows[0].columns, ["edits", "body"]);
+        let now = db.get::<Note>(id).unwrap().unwrap();
+        assert_eq!((&now, now.body.marks()), (expected, expected.body.marks()));
+    }
+    db.delete::<Note>(id).unwrap();
+    db.undo().unwrap();
+    assert_eq!(db.get::<Note>(id).unwrap().unwrap().body.marks(), marked.body.marks());
+    assert_sound(&db);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn on_one_device_an_undo_gives_back_the_text_and_its_marks(
+        edits in proptest::collection::vec((0..100_usize, 0..30_usize, "[abé👍]{0,4}", any::<Option<bool>>()), 1..12),
+    ) {
+        let db = in_memory();
+        let id = db.insert(note("one two three four five")).unwrap().id;
+        let seen = || {
+            let body = db.get::<Note>(id).unwrap().unwrap().body;
+            (body.to_string(), body.marks())
+        };
+        for (at, len, text, mark) in edits {
+            let (before, entries) = (seen(), db.oplog().unwrap().count());
+            db.update(id, |note: &mut Note| {
+                let boundary = |at: usize| (0..=at.min(note.body.len())).rev().find(|at| note.body.is_char_boundary(*at));
+                let (start, end) = (boundary(at).unwrap_or(0), boundary(at + len).unwrap_or(0));
+                match mark {
+                    Some(value) => note.body.mark(start..end, "bold", value),
+                    None => note.body.splice(start..end, &text),
+                }
+            })
+            .unwrap();
+            if db.oplog().unwrap().count() == entries {
+                continue;
+            }
+            let after = seen();
+            db.undo().unwrap();
+            prop_assert_eq!(&seen(), &before);
+            db.undo().unwrap();
+            prop_assert_eq!(&seen(), &after);
+        }
+        assert_sound(&db);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::write::{WriteTx, tagged};
 use crate::crdt::text::{Text, peer_of};
 use crate::crdt::{Effect, Life, Row, RowOp};
 use crate::error::Result;
-use crate::oplog::{OpKind, OpValue};
+use crate::oplog::{LogId, OpKind, OpValue};
 use crate::schema::{MergeRule, RowValues, TextValue, Value, ValueRef};
 
 /// A text of which the row's create says nothing but that there is one; its deltas follow as updates.
@@ -126,6 +126,24 @@ impl WriteTx<'_> {
             self.write_text(table, id, row.take(), column, &deltas, plain)?;
         }
         Ok(())
+    }
+
+    /// Takes back what a log of this device has done to a text of a visible row from a step on; says whether
+    /// there was anything.
+    pub(super) fn take_back_text(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        column: usize,
+        (log, first): (LogId, u32),
+    ) -> Result<bool> {
+        let at = TextAt::new(self.tables[table].schema, column, *id);
+        let own = peer_of(self.state.own.chain.log.as_bytes());
+        self.broken = true;
+        let (deltas, plain) = self.state.texts.take_back(self.conn, at, own, peer_of(log.as_bytes()), first)?;
+        self.broken = false;
+        self.write_text(table, id, None, column, &deltas, &plain)?;
+        Ok(!deltas.is_empty())
     }
 
     /// Writes deltas, an update each; `plain` is the text after the last.

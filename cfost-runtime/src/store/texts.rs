@@ -108,6 +108,32 @@ impl Texts {
         Ok(deltas)
     }
 
+    /// Takes back what `peer` has done to a text from its step `first` on, as `by`; returns that as deltas, and
+    /// the text after them.
+    pub(super) fn take_back(
+        &mut self,
+        conn: &Connection,
+        at: TextAt,
+        by: u64,
+        peer: u64,
+        first: u32,
+    ) -> Result<(Vec<Vec<u8>>, String), StoreError> {
+        let live = self.live(conn, at)?;
+        let deltas = live.document.take_back(by, peer, first).map_err(|source| failed(at, source))?;
+        for delta in &deltas {
+            live.add(conn, at, by, delta)?;
+        }
+        let text = live.document.plain();
+        live.fold_if_outgrown(conn, at)?;
+        Ok((deltas, text))
+    }
+
+    /// The number of a peer's next step in a text.
+    pub(super) fn next_step(conn: &Connection, at: TextAt, peer: u64) -> Result<u32, StoreError> {
+        let document = stored(conn, at)?.0.load().map_err(|source| failed(at, source))?;
+        Ok(document.next_step(peer))
+    }
+
     /// Merges what an op says of a text that another transaction made; returns what that makes of the text's
     /// column. An empty payload says that there is a text.
     pub(super) fn merge(

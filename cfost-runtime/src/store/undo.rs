@@ -23,12 +23,20 @@ use super::registry::LogRow;
 use super::rows::Rows;
 use super::state::State;
 use super::table::Table;
+#[cfg(feature = "text")]
+use super::texts::{TextAt, Texts};
 use super::write::WriteTx;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
+#[cfg(feature = "text")]
+use crate::crdt::text::peer_of;
 use crate::crdt::{Life, Row, RowClock};
 use crate::error::{Error, Result};
+#[cfg(feature = "text")]
+use crate::oplog::LogId;
 use crate::oplog::{OpKind, Opener, PackedChange};
+#[cfg(feature = "text")]
+use crate::schema::ModelSchema;
 use crate::schema::{Element, MergeRule, RowValues, Value, ValueRef};
 
 /// What an undo did; made by [`Db::undo`](crate::db::Db::undo).
@@ -241,6 +249,8 @@ fn plan(
             outcome = UndoOutcome::Kept;
         }
         let earlier = Earlier { row, collections };
+        #[cfg(feature = "text")]
+        let texts = steps_before(&without, tables[table].schema, id, group)?;
         undoings.push(Undoing {
             table,
             id,
@@ -250,10 +260,26 @@ fn plan(
             outcome,
             columns: Vec::new(),
             held: Vec::new(),
+            #[cfg(feature = "text")]
+            texts,
         });
     }
     undoings.sort_by_key(|undoing| undoing.touch.order);
     Ok(undoings)
+}
+
+/// The first step of the transaction's log in each text of a row.
+#[cfg(feature = "text")]
+fn steps_before(
+    without: &Connection,
+    schema: &'static ModelSchema,
+    row: Uuid,
+    group: &Group,
+) -> Result<Vec<(usize, (LogId, u32))>, StoreError> {
+    let peer = peer_of(group.log.id.as_bytes());
+    let texts = schema.columns.iter().enumerate().filter(|(_, column)| column.rule == MergeRule::Text);
+    let step = |column| Texts::next_step(without, TextAt::new(schema, column, row), peer);
+    texts.map(|(column, _)| Ok((column, (group.log.id, step(column)?)))).collect()
 }
 
 fn outcome(table: &Table, now: &Row<Value>, earlier: &Row<Value>, touch: &Touch) -> UndoOutcome {
@@ -287,6 +313,9 @@ struct Undoing {
     columns: Vec<String>,
     /// What could not have them.
     held: Vec<String>,
+    /// The texts, by their columns, each with the log that edited it and the first of its steps to take back.
+    #[cfg(feature = "text")]
+    texts: Vec<(usize, (LogId, u32))>,
 }
 
 impl Undoing {
@@ -318,10 +347,16 @@ impl Undoing {
         reverted.extend(elements.filter(|(_, (now, then))| now != then).map(|(of, _)| of.name.to_owned()));
         let held = schema.columns.iter().enumerate().filter(|(n, _)| {
             let earlier = self.earlier.row.values[*n].as_ref();
-            after.columns[*n] != earlier && !table.kept[*n]
+            after.columns[*n] != earlier && !table.kept[*n] && schema.columns[*n].rule != MergeRule::Text
         });
         let held = held.map(|(_, column)| column.name.to_owned()).collect();
         tx.update(self.table, &self.id, current.row, &before, &after)?;
+        #[cfg(feature = "text")]
+        for (column, step) in &self.texts {
+            if tx.take_back_text(self.table, &self.id, *column, *step)? {
+                reverted.push(schema.columns[*column].name.to_owned());
+            }
+        }
         self.held = held;
         self.columns = reverted;
         Ok(())
@@ -338,10 +373,9 @@ impl Undoing {
     ) -> Result<ValueRef<'v>> {
         let (row, value) = (&self.earlier.row, self.earlier.row.values[column].as_ref());
         let unwritten = table.required[column] && !row.clock.column(column).is_some();
-        // Edits of a text that came later stand on those of the transaction: without these they would go too.
-        let built_on =
-            table.schema.columns[column].rule == MergeRule::Text && self.now.column(column) == row.clock.column(column);
-        if table.kept[column] || unwritten || built_on || value == now.as_ref() {
+        // The edits of a text are taken back one by one.
+        let is_text = table.schema.columns[column].rule == MergeRule::Text;
+        if table.kept[column] || unwritten || is_text || value == now.as_ref() {
             return Ok(now.as_ref());
         }
         match tx.check_parents(self.table, self.id, std::iter::once((column, &value))) {

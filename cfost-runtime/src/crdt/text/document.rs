@@ -128,16 +128,28 @@ impl Document {
         if self.steps() + more > STEPS_MAX as usize {
             return Err(TextError::Full { characters_max: STEPS_MAX });
         }
+        self.recorded(peer, |document| {
+            let text = &document.text;
+            edits.iter().try_for_each(|edit| {
+                match edit {
+                    Edit::Insert(at, new) => text.insert_utf8(*at, new),
+                    Edit::Delete(range) => text.delete_utf8(range.start, range.len()),
+                    Edit::Mark(range, key, value) => text.mark_utf8(range.clone(), key, loro_value(value.as_ref())),
+                }
+                .map_err(damaged)
+            })
+        })
+    }
+
+    /// Runs `work`, which edits the text as `peer`, and returns what it did as deltas, in order.
+    fn recorded(
+        &mut self,
+        peer: u64,
+        work: impl FnOnce(&mut Self) -> Result<(), TextError>,
+    ) -> Result<Vec<Vec<u8>>, TextError> {
         self.doc.set_peer_id(peer).map_err(damaged)?;
         let first = self.next_step(peer);
-        for edit in edits {
-            match edit {
-                Edit::Insert(at, text) => self.text.insert_utf8(*at, text),
-                Edit::Delete(range) => self.text.delete_utf8(range.start, range.len()),
-                Edit::Mark(range, key, value) => self.text.mark_utf8(range.clone(), key, loro_value(value.as_ref())),
-            }
-            .map_err(damaged)?;
-        }
+        work(self)?;
         self.doc.commit();
         let end = self.next_step(peer);
         if end == first {
@@ -146,6 +158,33 @@ impl Document {
         let changes = self.doc.export_json_in_id_span(IdSpan::new(peer, first as i32, end as i32));
         let delta = joined(peer, changes)?;
         Ok(delta.split().iter().map(Delta::encode).collect())
+    }
+
+    /// Takes back what `peer` has done from its step `first` on, as `by`, and returns that as deltas, in order.
+    ///
+    /// The text as the peer left it is turned into the one that it found, as an edit which knows of nothing
+    /// later; that edit merges with what others have done since, as any does.
+    ///
+    /// # Errors
+    /// When the text is full. The document is of no use then: load it again.
+    pub fn take_back(&mut self, by: u64, peer: u64, first: u32) -> Result<Vec<Vec<u8>>, TextError> {
+        let end = self.next_step(peer);
+        if first >= end {
+            return Ok(Vec::new());
+        }
+        let change = self.doc.get_change(id(peer, first)).ok_or_else(|| damaged("a step that is missing"))?;
+        let begins = change.id.counter.unsigned_abs() == first;
+        let found = if begins { change.deps } else { Frontiers::from(vec![id(peer, first - 1)]) };
+        let left = Frontiers::from(vec![id(peer, end - 1)]);
+        let mut branch = Self::of(self.doc.fork_at(&left).map_err(damaged)?, Vec::new());
+        let deltas = branch.recorded(by, |branch| guarded(|| branch.doc.revert_to(&found).map_err(damaged)))?;
+        if branch.steps() > STEPS_MAX as usize {
+            return Err(TextError::Full { characters_max: STEPS_MAX });
+        }
+        for delta in &deltas {
+            self.merge(by, delta)?;
+        }
+        Ok(deltas)
     }
 
     /// Merges a delta that `peer` made. Deltas may come in any order, and more than once.
@@ -190,7 +229,7 @@ impl Document {
     }
 
     /// The number of a peer's next step.
-    fn next_step(&self, peer: u64) -> u32 {
+    pub fn next_step(&self, peer: u64) -> u32 {
         self.doc.oplog_vv().get(&peer).map_or(0, |end| end.unsigned_abs())
     }
 
