@@ -283,6 +283,44 @@ fn what_cannot_be_watched_says_so_once() {
     assert!(matches!(now(unsearchable.next()), Some(None)));
 }
 
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "things", version = 1)]
+struct Thing {
+    #[synced(id)]
+    id: Uuid,
+    weight: u8,
+}
+
+mod wider {
+    use super::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "things", version = 1)]
+    pub(crate) struct Thing {
+        #[synced(id)]
+        pub(crate) id: Uuid,
+        pub(crate) weight: i64,
+    }
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_told_and_the_watch_goes_on_when_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("things.db");
+    let (ours, theirs) = (Db::open(&path, models![Thing]).unwrap(), Db::open(&path, models![wider::Thing]).unwrap());
+    let heavy = ours.insert(Thing { weight: 200, ..Thing::default() }).unwrap();
+    let (mut watch, mut changes) = (Thing::query().watch(&ours), Thing::query().changes(&ours));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut next = || runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), watch.next()).await });
+    assert_eq!(next().unwrap().unwrap().unwrap(), std::slice::from_ref(&heavy));
+    let odd = theirs.insert(wider::Thing { weight: 300, ..wider::Thing::default() }).unwrap();
+    assert!(matches!(next().unwrap().unwrap(), Err(Error::Unreadable { field: "weight", .. })));
+    assert!(matches!(now(changes.next()), Some(Some(Err(Error::Unreadable { .. })))));
+    theirs.delete::<wider::Thing>(odd.id).unwrap();
+    assert_eq!(next().unwrap().unwrap().unwrap(), [heavy]);
+    assert!(now(changes.next()).is_none(), "what was never told needs no taking back");
+}
+
 #[test]
 fn a_slow_reader_is_behind_but_never_misses_the_last_state() {
     let db = db();

@@ -92,6 +92,33 @@ fn rows_are_found_by_what_is_in_their_sets_maps_and_lists() {
 }
 
 #[test]
+fn a_query_never_sees_half_of_a_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path().join("todo.db"), models![Todo]).unwrap();
+    let ids = db.insert_all([todo("a", &[], &[], &[]), todo("b", &[], &[], &[])]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..200 {
+                let edit = |todo: &mut Todo| {
+                    (todo.votes, todo.rank) = (n, Some(n));
+                    todo.indexed = BTreeSet::from([n]);
+                };
+                db.write(|tx| ids.iter().try_for_each(|id| tx.update(*id, edit).map(drop))).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let rows = Todo::query().all(&db).unwrap();
+            let states: BTreeSet<_> = rows.iter().map(|todo| (todo.votes, todo.indexed.first().copied())).collect();
+            assert!(states.len() == 1 && rows.iter().all(|todo| todo.indexed.len() <= 1), "{rows:?}");
+            let (votes, element) = *states.first().unwrap();
+            assert!(element.is_none_or(|element| element == votes), "{rows:?}");
+        }
+    });
+}
+
+#[test]
 fn an_element_that_no_set_can_hold_is_an_error_that_names_the_field() {
     #[derive(Synced, Debug, Clone, Default, PartialEq)]
     #[synced(table = "numbers", version = 1)]

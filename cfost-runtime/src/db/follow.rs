@@ -31,6 +31,8 @@ pub(super) struct Follower {
     failed: Option<Error>,
     /// Whether what was read last is out of date, or nothing was read yet.
     stale: bool,
+    /// Whether any commit to what it reads can matter, since the last time it couldn't be read.
+    uncertain: bool,
 }
 
 /// The database, and what was touched.
@@ -40,7 +42,8 @@ impl Follower {
     pub(super) fn new(db: &Db, spec: &Spec) -> Self {
         let store = Arc::downgrade(&db.store);
         let tangled = spec.offset > 0 || spec.is_tangled();
-        let mut follower = Self { store, subscription: None, table: 0, tangled, failed: None, stale: true };
+        let (subscription, failed) = (None, None);
+        let mut follower = Self { store, subscription, table: 0, tangled, failed, stale: true, uncertain: false };
         match follower.subscribe(db, spec) {
             Ok(subscription) => follower.subscription = Some(subscription),
             Err(error) => follower.failed = Some(error),
@@ -67,10 +70,11 @@ impl Follower {
         }
         let Some(store) = self.store.upgrade() else { return Poll::Ready(None) };
         let taken = subscription.take();
-        let simple = !self.stale && !self.tangled && taken.iter().all(|(table, _)| *table == self.table);
+        let simple =
+            !(self.stale || self.uncertain || self.tangled) && taken.iter().all(|(table, _)| *table == self.table);
         let origin = taken.last().map_or(Origin::Process, |(_, touches)| touches.origin());
         let touches = taken.into_iter().map(|(_, touches)| touches).next().filter(|_| simple);
-        self.stale = false;
+        (self.stale, self.uncertain) = (false, false);
         Poll::Ready(Some(Ok((store, touches.unwrap_or(Touches::Any(origin))))))
     }
 
@@ -79,13 +83,14 @@ impl Follower {
         self.stale = false;
     }
 
-    /// Takes note of an error: what a query says of itself it would say again, and so this is the end; what
-    /// the file's state is to blame for is tried again.
+    /// Takes note of an error. What the file's state or the moment is to blame for is tried again; a row that
+    /// can't be read may be another one after the next commit; what the query itself is to blame for stays so, and
+    /// this is the end.
     pub(super) fn fail(&mut self, error: Error) -> Error {
-        if matches!(error, Error::Store(_)) {
-            self.stale = true;
-        } else {
-            self.subscription = None;
+        match error {
+            Error::Store(_) | Error::InsideWrite => self.stale = true,
+            Error::Unreadable { .. } => self.uncertain = true,
+            _ => self.subscription = None,
         }
         error
     }

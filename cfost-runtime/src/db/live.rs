@@ -48,7 +48,8 @@ impl<M: Synced> Watch<M> {
     /// It can be dropped before it is ready, and called again; nothing is missed by that.
     ///
     /// # Errors
-    /// As [`Query::all`]. After an error of the file the next call tries again; any other one is the end.
+    /// As [`Query::all`]. After an error of the file the next call tries again, after a row that can't be read the
+    /// next commit does; any other one is the end.
     pub async fn next(&mut self) -> Option<Result<Vec<M>>> {
         poll_fn(|context| self.poll(context)).await
     }
