@@ -52,5 +52,12 @@ fn a_text_is_found_by_what_its_edits_have_come_to_on_every_device() {
     let RowChange::Insert { new, origin } = change else { panic!("{change:?}") };
     assert_eq!(new.body.as_str(), "Buy oat milk and bread and salt");
     assert!(matches!(origin, Origin::Device(_)));
+
+    // A mark alone is a change as well, and what a change says of the text before has the marks from before.
+    let marked = laptop.update(a.id, |note: &mut Note| note.body.mark(4..7, "bold", true)).unwrap();
+    fleet::sync(phone, laptop).unwrap();
+    let change = runtime.block_on(changes.next()).unwrap().unwrap();
+    let RowChange::Update { old, new, .. } = change else { panic!("{change:?}") };
+    assert_eq!((old.body.marks().len(), new.body.marks()), (0, marked.body.marks()));
     assert!(phone.verify().unwrap().is_sound() && laptop.verify().unwrap().is_sound());
 }

@@ -6,8 +6,12 @@
 use rusqlite::{CachedStatement, Connection, Rows, Transaction};
 use uuid::Uuid;
 
+#[cfg(feature = "text")]
+use crate::crdt::text::Text;
 use crate::error::{Error, Result};
 use crate::query::Statement;
+#[cfg(feature = "text")]
+use crate::schema::TextValue;
 use crate::schema::{
     Element, ModelSchema, RowDecoder, RowEncoder, RowId, RowValues, Synced, Value, ValueError, ValueRef,
 };
@@ -171,17 +175,45 @@ fn kept(values: RowValues<'_>, stored: Vec<Vec<Element<'static>>>) -> Before {
 }
 
 /// What a row's fields hold, to compare with later and to make the row of again.
-#[derive(Debug, PartialEq)]
-pub(super) struct Kept(Before);
+#[derive(Debug)]
+pub(super) struct Kept {
+    held: Before,
+    #[cfg(feature = "text")]
+    texts: Vec<Text>,
+}
 
 impl Kept {
     pub(super) fn of<M: Synced>(row: &M) -> Result<Self> {
-        Ok(Self(kept(encode(row)?, Vec::new())))
+        let values = encode(row)?;
+        #[cfg(feature = "text")]
+        let texts = values.texts.iter().filter_map(TextValue::edited).cloned().collect();
+        Ok(Self {
+            #[cfg(feature = "text")]
+            texts,
+            held: kept(values, Vec::new()),
+        })
     }
 
     /// What it holds, lent.
     pub(super) fn lent(&self) -> RowValues<'_> {
-        lent_parts(&self.0.0, &self.0.1)
+        let values = lent_parts(&self.held.0, &self.held.1);
+        #[cfg(feature = "text")]
+        let values = values.with_texts(self.texts.iter().map(TextValue::Edited).collect());
+        values
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        if self.held != other.held {
+            return false;
+        }
+        // Texts that read the same can differ in their marks.
+        #[cfg(feature = "text")]
+        let same_marks = self.texts.iter().zip(&other.texts).all(|(one, other)| one.has_marks_of(other));
+        #[cfg(not(feature = "text"))]
+        let same_marks = true;
+        same_marks
     }
 }
 

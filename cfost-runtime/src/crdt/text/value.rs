@@ -127,6 +127,19 @@ impl Text {
         }
     }
 
+    /// Whether the marks are those of another text. Documents that are kept alike need not be opened to tell.
+    pub(crate) fn has_marks_of(&self, other: &Self) -> bool {
+        let kept = |text: &Self| text.edits.is_empty().then(|| text.base.clone());
+        let alike = match (kept(self), kept(other)) {
+            (Some(None), Some(None)) => true,
+            (Some(Some(one)), Some(Some(other))) => {
+                one.snapshot() == other.snapshot() && one.deltas() == other.deltas()
+            }
+            _ => false,
+        };
+        alike || self.marks() == other.marks()
+    }
+
     /// The marks, by position and then by key; marks of equal value that touch are one.
     pub fn marks(&self) -> Vec<Mark> {
         if self.edits.is_empty() {

@@ -14,6 +14,16 @@ pub enum TextValue<'a> {
     Stored(Arc<Stored>),
 }
 
+impl<'a> TextValue<'a> {
+    /// The text of a row's field.
+    pub(crate) const fn edited(&self) -> Option<&'a Text> {
+        match self {
+            Self::Edited(text) => Some(text),
+            Self::Stored(_) => None,
+        }
+    }
+}
+
 /// A field's type that merges as a text. It is no [`Column`](super::Column), so that a field can't hold one
 /// and by mistake merge as a whole.
 #[diagnostic::on_unimplemented(
