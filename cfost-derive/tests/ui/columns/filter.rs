@@ -1,4 +1,4 @@
-//! A filter that compares what can't be compared.
+//! A filter that names a field that isn't there, or asks of a field what it doesn't have.
 
 use cfost::prelude::*;
 use std::collections::BTreeSet;
@@ -15,9 +15,6 @@ struct Todo {
     #[synced(id)]
     id: Uuid,
     title: String,
-    completed: bool,
-    #[crdt(counter)]
-    votes: i64,
     #[crdt(set)]
     tags: BTreeSet<String>,
     #[synced(references = Project)]
@@ -25,11 +22,9 @@ struct Todo {
 }
 
 fn main() {
-    let _ = Todo::query().filter(|t| t.completed.eq("yes"));
     let _ = Todo::query().filter(|t| t.titel.eq("Milk"));
-    let _ = Todo::query().filter(|t| t.votes.starts_with("1"));
     let _ = Todo::query().filter(|t| t.tags.contains(5));
-    let _ = Todo::query().filter(|t| t.project.matches(|p| p.name.gt(3)));
+    let _ = Todo::query().filter(|t| t.project.matches(|p| p.nam.eq("House")));
     let _ = Todo::query().order_by(|t| t.title);
     let _ = Todo::query().order_by(|t| t.tags.asc());
 }
