@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::delta::Delta;
+use super::delta::{Delta, Operation};
 use super::{Document, Fate, Text, TextError, check_delta, diff};
 
 /// An edit at a position that is somewhere in the text, as a fraction of 1000.
@@ -222,6 +222,51 @@ fn the_bytes_of_a_delta_are_those_of_the_document() {
     let third = edit(&mut here, 1, |text| text.push_str("!"));
     assert_eq!(third, [[0, 5, 1, 20, 1, b'!']]);
     assert_eq!(super::peer_of(&[7; 16]), 5_973_927_338_477_239_074);
+}
+
+#[test]
+fn a_delta_that_lies_about_its_version_has_the_same_effect_whenever_it_comes() {
+    let mut here = Document::new();
+    let first = edit(&mut here, 1, |text| text.push_str("The quick brown fox")).remove(0);
+    let mut there = Document::new();
+    there.merge(1, &first).unwrap();
+    let second = edit(&mut there, 2, |text| text.insert(0, "0123456789")).remove(0);
+    let third = edit(&mut there, 2, |text| text.delete(2..15)).remove(0);
+    let insert = |at| Operation::Insert { at, text: "x".into() };
+    let delete = |at, len, first| Operation::Delete { at, len, first: (Some(1), first) };
+    let mark = |at, len| Operation::Mark { at, len, info: 0x84, key: "m".into(), value: None };
+    let lies = [
+        insert(20),
+        insert(25),
+        insert(200),
+        delete(18, 2, 18),
+        delete(15, 9, 15),
+        delete(0, 3, 7),
+        delete(4, -9, 0),
+        delete(5, 2, 1000),
+        mark(18, 5),
+        mark(30, 1),
+    ];
+    for lie in lies {
+        let delta = Delta { first: 0, on_own: false, heads: vec![(1, 18)], operations: vec![lie.clone(), insert(1)] };
+        let lying = (3, delta.encode());
+        let honest = [(1, first.clone()), (2, second.clone()), (2, third.clone())];
+        let merged = |place: usize| {
+            let mut deltas = honest.to_vec();
+            deltas.insert(place, lying.clone());
+            let mut document = Document::new();
+            for (peer, delta) in deltas {
+                if let Err(TextError::Damaged(_)) = document.merge(peer, &delta) {
+                    panic!("{lie:?} in place {place} breaks the document");
+                }
+            }
+            state(&document)
+        };
+        let last = merged(3);
+        for place in 0..3 {
+            assert_eq!(merged(place), last, "{lie:?} in place {place}");
+        }
+    }
 }
 
 #[test]
