@@ -275,7 +275,7 @@ fn steps_before(
     schema: &'static ModelSchema,
     row: Uuid,
     group: &Group,
-) -> Result<Vec<(usize, (LogId, u32))>, StoreError> {
+) -> Result<Vec<TextSteps>, StoreError> {
     let peer = peer_of(group.log.id.as_bytes());
     let texts = schema.columns.iter().enumerate().filter(|(_, column)| column.rule == MergeRule::Text);
     let step = |column| Texts::next_step(without, TextAt::new(schema, column, row), peer);
@@ -300,6 +300,10 @@ struct Earlier {
     collections: Vec<Vec<Element<'static>>>,
 }
 
+/// A text's column, the log that edited it, and the first of its steps to take back.
+#[cfg(feature = "text")]
+type TextSteps = (usize, (LogId, u32));
+
 /// What becomes of a row.
 struct Undoing {
     table: usize,
@@ -313,9 +317,9 @@ struct Undoing {
     columns: Vec<String>,
     /// What could not have them.
     held: Vec<String>,
-    /// The texts, by their columns, each with the log that edited it and the first of its steps to take back.
+    /// What to take back of the row's texts.
     #[cfg(feature = "text")]
-    texts: Vec<(usize, (LogId, u32))>,
+    texts: Vec<TextSteps>,
 }
 
 impl Undoing {
