@@ -151,7 +151,8 @@ async fn dial(
     devices: Vec<Device>,
     strangers_max: usize,
 ) -> Result<(SwarmHandle, mpsc::Receiver<Opened>), NetError> {
-    let (opened_sender, opened) = mpsc::channel(1);
+    // Each peer has a connection: those that come up while one is asked wait for their turn.
+    let (opened_sender, opened) = mpsc::channel(devices.len().max(strangers_max));
     let swarm = SwarmConfig {
         keypair: transport::keypair(&keys.transport_secret())?,
         listen: Vec::new(),
@@ -199,7 +200,7 @@ struct Guests(mpsc::Sender<Opened>);
 
 impl Serve for Guests {
     fn serve(&self, _: Purpose, opened: Opened) {
-        // One connection at a time: what is dropped here is dialled again.
+        // What finds no room is closed in time, and dialled again.
         let _ = self.0.try_send(opened);
     }
 }

@@ -95,7 +95,7 @@ pub(crate) const PAIRING_DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Peers on the LAN that a new device with a spoken code asks, those that it was told of included.
 pub(crate) const PAIRING_ASKED_MAX: usize = 32;
 /// Time that it gives others to answer once its code was refused.
-pub(crate) const PAIRING_OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const PAIRING_OTHERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 const _: () = {
     assert!(PENDING_INBOUND_PER_SOURCE_MAX < PENDING_INBOUND_MAX);
