@@ -141,6 +141,33 @@ fn a_key_or_a_value_that_is_too_long_is_told_and_nothing_is_written() {
 }
 
 #[test]
+fn a_write_that_fails_after_a_part_of_it_is_not_committed_even_if_the_app_goes_on() {
+    let device = device();
+    let small = (0..2000).map(|n| (format!("{n:04}"), "small, and many of them".repeat(2)));
+    let names: BTreeMap<String, String> = small.chain([("z".into(), "large".repeat(200_000))]).collect();
+    let committed = device.db.write(|tx| {
+        tx.insert(Box { label: "before".into(), ..Box::default() })?;
+        let refused = tx.insert(Box { names: names.clone(), ..Box::default() });
+        assert!(matches!(refused, Err(Error::Store(StoreError::RowTooLarge { table: "boxes", .. }))));
+        Ok(())
+    });
+    assert!(matches!(committed, Err(Error::BrokenTransaction)), "{committed:?}");
+    assert_eq!(device.db.count::<Box>().unwrap(), 0);
+
+    // In a savepoint, it alone is undone.
+    device
+        .db
+        .write(|tx| {
+            tx.insert(Box { label: "before".into(), ..Box::default() })?;
+            assert!(tx.savepoint(|tx| tx.insert(Box { names: names.clone(), ..Box::default() })).is_err());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(device.db.all::<Box>().unwrap().iter().map(|row| &row.label).collect::<Vec<_>>(), ["before"]);
+    assert_sound(&device.db);
+}
+
+#[test]
 fn a_list_that_is_always_edited_between_its_two_latest_elements_is_numbered_anew_and_stays_in_order() {
     let devices = fleet::devices(2, &models![Box], 3).unwrap();
     let db = &devices[0].db;

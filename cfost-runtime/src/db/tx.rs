@@ -51,7 +51,8 @@ impl<'a> Tx<'a> {
     pub fn insert<M: Synced>(&mut self, mut row: M) -> Result<M> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let given = (M::MAPPING.id)(&row).to_uuid();
-        let id = self.inner.insert(table, given, &encode(&row)?)?;
+        let values = encode(&row)?;
+        let id = self.inner.whole(|tx| tx.insert(table, given, &values))?;
         if id != given {
             (M::MAPPING.set_id)(&mut row, M::Id::from_uuid(id));
         }
@@ -67,7 +68,8 @@ impl<'a> Tx<'a> {
         rows.into_iter()
             .map(|row| {
                 let given = (M::MAPPING.id)(&row).to_uuid();
-                self.inner.insert(table, given, &encode(&row)?).map(M::Id::from_uuid)
+                let values = encode(&row)?;
+                self.inner.whole(|tx| tx.insert(table, given, &values)).map(M::Id::from_uuid)
             })
             .collect()
     }
@@ -87,7 +89,8 @@ impl<'a> Tx<'a> {
         if (M::MAPPING.id)(&row).to_uuid() != uuid {
             return Err(Error::IdChanged { table: M::SCHEMA.table, id: uuid });
         }
-        self.inner.update(table, &uuid, stored.row, &before, &encode(&row)?)?;
+        let after = encode(&row)?;
+        self.inner.whole(|tx| tx.update(table, &uuid, stored.row, &before, &after))?;
         Ok(row)
     }
 
@@ -104,7 +107,11 @@ impl<'a> Tx<'a> {
     pub fn delete<M: Synced>(&mut self, id: M::Id) -> Result<()> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let id = id.to_uuid();
-        if self.inner.delete(table, &id)? { Ok(()) } else { Err(Error::NotFound { table: M::SCHEMA.table, id }) }
+        if self.inner.whole(|tx| tx.delete(table, &id))? {
+            Ok(())
+        } else {
+            Err(Error::NotFound { table: M::SCHEMA.table, id })
+        }
     }
 
     /// The row with this id, as the transaction sees it.

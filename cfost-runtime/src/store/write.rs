@@ -127,6 +127,17 @@ impl<'c> WriteTx<'c> {
         self.conn
     }
 
+    /// Runs one write, which may take several ops: if it fails after the first of them, the transaction
+    /// can't be committed any more, even if the app goes on.
+    pub(crate) fn whole<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let written = (self.done.len(), self.chunk.ops);
+        let result = write(self);
+        if result.is_err() && (self.done.len(), self.chunk.ops) != written {
+            self.broken = true;
+        }
+        result
+    }
+
     pub(super) fn effects<'v>(
         &self,
         table: usize,
