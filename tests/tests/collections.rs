@@ -104,6 +104,7 @@ fn a_set_of_a_million_elements_works() {
     large_set(1_000_000);
 }
 
+#[expect(clippy::print_stdout, reason = "figures for whoever runs the large one")]
 fn large_set(count: i64) {
     let devices = fleet::devices(2, &models![Box], 3).unwrap();
     let start = Instant::now();

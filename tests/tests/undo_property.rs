@@ -123,7 +123,7 @@ fn carry_out(tx: &mut Tx<'_>, write: &Write) -> Result<()> {
             }
         })?,
         Write::Line { note, at, to } => {
-            edit(note, &|note| note.lines.insert(at.min(note.lines.len()), to.to_string()))?
+            edit(note, &|note| note.lines.insert(at.min(note.lines.len()), to.to_string()))?;
         }
         Write::MoveLine { note, from, to } => edit(note, &|note| {
             if from < note.lines.len() && to < note.lines.len() {
