@@ -49,15 +49,26 @@ pub(crate) async fn pair_spoken(db: &Db, network: &Network, screen: &mut Screen)
             screen.line(format!("  --peer {address}"))?;
         }
     }
-    let requested = with_progress("Waiting for the other device", offer.requested());
+    let requested = offer.requested();
     tokio::pin!(requested);
     let name = loop {
-        tokio::select! {
-            name = &mut requested => break name?,
-            Ok(event) = events.recv() => if let NodeEvent::PairingGuessed { tries_left } = event {
+        // Progress ends at each event, so that its line is gone when another is written.
+        let guessed = with_progress("Waiting for the other device", async {
+            loop {
+                tokio::select! {
+                    name = &mut requested => break Err(name),
+                    Ok(event) = events.recv() => if let NodeEvent::PairingGuessed { tries_left } = event {
+                        break Ok(tries_left);
+                    },
+                }
+            }
+        });
+        match guessed.await {
+            Ok(tries_left) => {
                 let tries_left = counted(tries_left as usize, "try");
                 screen.line(format!("A device came with another code; {tries_left} left."))?;
-            },
+            }
+            Err(name) => break name?,
         }
     };
     let_in(&name, async |digits| offer.confirm(&digits).await.map(drop), screen).await?;
