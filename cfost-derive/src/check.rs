@@ -20,6 +20,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
         on_delete(field, cx);
         text_is_there(field, cfg!(feature = "text"), cx);
         default(field, cx);
+        since(field, &model.ident, model.version, cx);
         field.unclear |= cx.len() > errors;
     }
     ids(model, cx);
@@ -57,6 +58,8 @@ fn conflicts(field: &Field, cx: &mut Ctxt) {
     let rule = field.rules.first().map(|(key, _)| key);
     let default = field.default.as_ref().map(|default| &default.key);
     let references = field.references.as_ref().map(|references| &references.key);
+    let since = field.since.as_ref().map(|since| &since.key);
+    let backfill = field.backfill.as_ref().map(|backfill| &backfill.key);
     if field.id.is_some() {
         conflict("id", field.skip.as_ref(), "the row's id is stored");
         conflict("id", field.index.as_ref(), "the row's id is always indexed");
@@ -65,6 +68,7 @@ fn conflicts(field: &Field, cx: &mut Ctxt) {
         conflict("id", field.immutable.as_ref(), "a row's id never changes");
         conflict("id", references, "a row's id names the row itself: refer to others in a field of its own");
         conflict("id", field.search.as_ref(), "an id has no words");
+        conflict("id", since.or(backfill), "every row has its own id, from the first version on");
     } else if field.skip.is_some() {
         let why = "a skipped field is not stored";
         conflict("skip", field.index.as_ref(), why);
@@ -73,6 +77,7 @@ fn conflicts(field: &Field, cx: &mut Ctxt) {
         conflict("skip", field.immutable.as_ref(), why);
         conflict("skip", references, why);
         conflict("skip", field.search.as_ref(), why);
+        conflict("skip", since.or(backfill), why);
     } else if let Some((key, rule)) = field.rules.first().filter(|(_, rule)| *rule != Rule::Lww) {
         let with = &key.to_string();
         let (starts, changes) = match rule {
@@ -81,6 +86,7 @@ fn conflicts(field: &Field, cx: &mut Ctxt) {
             Rule::Text | Rule::Lww => ("a text starts empty, and edits fill it", "edits of all devices are merged"),
         };
         conflict(with, default, starts);
+        conflict(with, backfill, starts);
         conflict(with, field.immutable.as_ref(), changes);
         conflict(with, references, "a reference names one row, so its last writer wins");
         match rule {
@@ -112,17 +118,45 @@ pub(crate) fn text_is_there(field: &Field, text: bool, cx: &mut Ctxt) {
     }
 }
 
-/// A stored field's default becomes the column's default in SQL, so it is a literal.
+/// A stored field's default or backfill becomes the column's default in SQL, so it is a literal.
 fn default(field: &Field, cx: &mut Ctxt) {
-    let Some(default) = field.default.as_ref().filter(|_| field.is_stored() && field.rule() == Rule::Lww) else {
+    if !field.is_stored() || field.rule() != Rule::Lww {
         return;
-    };
-    if default.constant(&quote!(Constant)).is_none() {
+    }
+    let constants = field.default.iter().chain(&field.backfill);
+    for wrong in constants.filter(|constant| constant.constant(&quote!(Constant)).is_none()) {
+        let key = &wrong.key;
         cx.help(
-            &default.value,
-            "the default of a stored field is a literal: it becomes the column's default in the database",
+            &wrong.value,
+            format_args!("the {key} of a stored field is a literal: it becomes the column's default in the database"),
             "write a number within i64, `true`, `false`, \"text\" or b\"bytes\"; for an enum, its variant's name as text",
         );
+    }
+}
+
+/// A field comes with a version that the model has reached, and brings the value of the rows from before.
+fn since(field: &Field, model: &Ident, version: u32, cx: &mut Ctxt) {
+    if !field.is_stored() {
+        return;
+    }
+    match (&field.since, &field.backfill, &field.default) {
+        (Some(since), ..) if since.version == 1 => {
+            cx.help(&since.key, "'since = 1' says nothing: a field is there from the first version on", "remove it");
+        }
+        (Some(since), ..) if since.version > version => {
+            let message = format!("'since = {}' is newer than this model's 'version = {version}'", since.version);
+            cx.help(&since.key, message, format_args!("set `version = {}` on `{model}`", since.version));
+        }
+        (Some(_), _, Some(default)) if field.rule() == Rule::Lww => {
+            let message = "'default' conflicts with 'since': what rows from before the field hold is its `backfill`";
+            cx.help(&default.key, message, format_args!("write `backfill = {}`", default.value));
+        }
+        (None, Some(backfill), _) if field.rule() == Rule::Lww => {
+            let message = "'backfill' is what rows hold from before the field was there, but it always was";
+            let help = "add `since = 2`, the version that brings the field, or write `default`";
+            cx.help(&backfill.key, message, help);
+        }
+        _ => {}
     }
 }
 
@@ -164,6 +198,7 @@ fn id_from(model: &Model, cx: &mut Ctxt) {
             Some(field) if field.id.is_some() => "it is the id",
             Some(field) if field.skip.is_some() => "it is skipped, so other devices don't have it",
             Some(field) if field.rule() != Rule::Lww => "its value changes, and an id never does",
+            Some(field) if field.since.is_some() => "rows from before that field have their ids already",
             Some(_) => continue,
         };
         cx.error(name, format_args!("the id can't be made from '{text}': {why}"));

@@ -26,9 +26,19 @@ impl Place {
     fn supported(self) -> &'static [&'static str] {
         match self {
             Self::Model => &["table", "version", "index", "delete", "history", "crate"],
-            Self::Field => {
-                &["id", "column", "skip", "index", "default", "immutable", "references", "on_delete", "search"]
-            }
+            Self::Field => &[
+                "id",
+                "column",
+                "skip",
+                "index",
+                "default",
+                "immutable",
+                "references",
+                "on_delete",
+                "search",
+                "since",
+                "backfill",
+            ],
             Self::Rule => &["lww", "counter", "set", "map", "list", "text"],
             Self::Value => &["crate"],
             Self::Variant => &["other", "rename"],
@@ -39,7 +49,7 @@ impl Place {
     fn later(self) -> &'static [&'static str] {
         match self {
             Self::Model => &["space", "removed"],
-            Self::Field => &["encrypted", "since", "backfill", "renamed_from", "upgrade", "space"],
+            Self::Field => &["encrypted", "renamed_from", "upgrade", "space"],
             Self::Rule | Self::Value | Self::Variant => &[],
         }
     }
@@ -86,6 +96,8 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Field, "readonly", "immutable"),
     (Place::Field, "fts", "search"),
     (Place::Field, "full_text", "search"),
+    (Place::Field, "added", "since = 2"),
+    (Place::Field, "added_in", "since = 2"),
     (Place::Rule, "last_writer_wins", "lww"),
     (Place::Rule, "register", "lww"),
     (Place::Rule, "pn_counter", "counter"),

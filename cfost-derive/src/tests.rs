@@ -45,6 +45,26 @@ pub struct Todo {
 );
 
 snapshot!(
+    fields_that_came_later_are_after_those_before_them,
+    synced,
+    r#"
+#[synced(version = 3)]
+struct Todo {
+    #[synced(since = 3, backfill = true)]
+    open: bool,
+    #[synced(since = 2)]
+    #[crdt(set)]
+    tags: BTreeSet<String>,
+    #[synced(id)]
+    id: Uuid,
+    #[synced(since = 2)]
+    note: Option<String>,
+    title: String,
+}
+"#
+);
+
+snapshot!(
     every_rule_and_reference,
     synced,
     r#"

@@ -7,6 +7,7 @@ pub use cfost_runtime::schema::{
     MergeRule, ModelSchema, NoLiteral, OnDelete, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef,
     rule,
 };
+pub use core::assert;
 pub use core::clone::Clone;
 pub use core::default::Default;
 pub use core::marker::{Copy, Send};

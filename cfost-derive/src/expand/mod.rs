@@ -8,7 +8,7 @@ use quote::quote;
 use syn::DeriveInput;
 
 use crate::ctxt::Ctxt;
-use crate::ir::model::Model;
+use crate::ir::model::{Field, Model};
 use crate::ir::value::ValueType;
 use crate::{check, fallback};
 
@@ -18,6 +18,8 @@ pub(crate) fn synced(input: &DeriveInput) -> TokenStream {
     let mut model = Model::read(input, &mut cx);
     if let Some(model) = &mut model {
         check::model(model, &mut cx);
+        // A table gains columns after those it has, and rows know theirs by their place.
+        model.fields.sort_by_key(Field::since);
     }
     match (cx.finish(), &model) {
         (None, Some(model)) => synced::expand(model),

@@ -1,7 +1,7 @@
 //! `impl Synced`: one constant.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
@@ -41,6 +41,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
     let table = &model.table.text;
     let (columns_ty, columns_struct, columns) = columns(model, rt);
+    let old_rows = old_rows(model, rt);
     in_const(&quote! {
         #columns_struct
         #[automatically_derived]
@@ -58,6 +59,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
                 decode: |#id, #row| #rt::Ok(Self { #(#reads),* }),
             };
         }
+        #old_rows
     })
 }
 
@@ -200,19 +202,54 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
         let method = Ident::new("references", references.model.span());
         quote!(.#method::<#ty, #other>(#rt::OnDelete::#on_delete))
     });
-    let default = field.default.as_ref().and_then(|default| {
+    let since = since(field);
+    let default = field.absent().and_then(|default| {
         let constant = default.constant(&quote!(#rt::Constant))?;
         let literal = &default.value;
         Some(quote!(.default_to::<#ty>({ let literal: <#ty as #rt::Column>::Literal = #literal; literal }, #constant)))
     });
-    quote!(#schema #immutable #references #default)
+    quote!(#schema #since #immutable #references #default)
+}
+
+/// The version that a field came with.
+fn since(field: &Field) -> Option<TokenStream> {
+    let version = field.since.as_ref()?.version;
+    Some(quote!(.since(#version)))
+}
+
+/// What rustc is to make sure of: rows from before a field have a value for it. The schema is asked and not the
+/// field's type as it is spelt, which may be an `Option` by another name.
+fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
+    let columns = model.fields.iter().filter(|field| field.is_column()).enumerate();
+    let checks = columns.filter(|(_, field)| field.since.is_some() && field.rule() == Rule::Lww).map(|(n, field)| {
+        let (ident, span) = (&model.ident, field.ty.span());
+        let ty = field.ty.to_token_stream().to_string().replace(' ', "");
+        let literal = match ty.as_str() {
+            "bool" => "false",
+            "f32" | "f64" => "0.0",
+            "String" => "\"\"",
+            "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" => "0",
+            _ => "..",
+        };
+        let message = format!(
+            "field '{}' was added in version {} but old rows have no value for it\n\
+             help: use `Option<{ty}>`, or add `backfill = {literal}`",
+            field.name(),
+            field.since()
+        );
+        quote_spanned!(span=> const _: () = #rt::assert!(
+            <#ident as #rt::Synced>::SCHEMA.columns[#n].has_value_in_old_rows(), "{}", #message
+        );)
+    });
+    checks.collect()
 }
 
 /// The `CollectionSchema` of a field with elements.
 fn collection(field: &Field, rt: &TokenStream) -> TokenStream {
     let (ty, name, column, rule) = (&field.ty, field.name(), &field.column.text, rule(field.rule(), rt));
     let indexed = field.index.is_some().then(|| quote!(.indexed()));
-    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #indexed)
+    let since = since(field);
+    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #indexed)
 }
 
 /// The column whose words are searched.

@@ -49,15 +49,23 @@ pub(crate) struct Field {
     pub(crate) on_delete: Option<(Ident, OnDelete)>,
     pub(crate) search: Option<Ident>,
     pub(crate) default: Option<Default>,
+    pub(crate) since: Option<Since>,
+    pub(crate) backfill: Option<Default>,
     pub(crate) rules: Vec<(Ident, Rule)>,
     /// Whether the field's options have an error, so that what it was meant to be isn't known.
     pub(crate) unclear: bool,
 }
 
-/// `default = value`
+/// `default = value` or `backfill = value`
 pub(crate) struct Default {
     pub(crate) key: Ident,
     pub(crate) value: TokenStream,
+}
+
+/// `since = 2`
+pub(crate) struct Since {
+    pub(crate) key: Ident,
+    pub(crate) version: u32,
 }
 
 /// `references = Model`
@@ -127,6 +135,16 @@ impl Field {
         self.is_stored() && self.rule().has_elements()
     }
 
+    /// The model's version that the field is there since.
+    pub(crate) fn since(&self) -> u32 {
+        self.since.as_ref().map_or(1, |since| since.version)
+    }
+
+    /// What a stored field holds in rows that were written without it: of a field that came later its backfill.
+    pub(crate) fn absent(&self) -> Option<&Default> {
+        self.backfill.as_ref().or(self.default.as_ref())
+    }
+
     /// The field's merge rule.
     pub(crate) fn rule(&self) -> Rule {
         self.rules.first().map_or(Rule::Lww, |(_, rule)| *rule)
@@ -170,7 +188,7 @@ impl Model {
                         self.table = Name { text: name.value(), span: name.span() };
                     }
                 }
-                "version" => self.version = version(&opt, cx).unwrap_or(self.version),
+                "version" => self.version = version(&opt, "1", cx).unwrap_or(self.version),
                 "delete" => self.delete_wins = delete_wins(&opt, cx),
                 "history" => {
                     opt.word(cx);
@@ -201,6 +219,8 @@ impl Field {
             on_delete: None,
             search: None,
             default: None,
+            since: None,
+            backfill: None,
             rules: Vec::new(),
             unclear: false,
         };
@@ -270,6 +290,16 @@ impl Field {
                 opt.word(cx);
                 self.search = Some(opt.key);
             }
+            "since" => {
+                if let Some(version) = version(&opt, "2", cx) {
+                    self.since = Some(Since { key: opt.key, version });
+                }
+            }
+            "backfill" => {
+                if let Some(value) = opt.value(cx, "0") {
+                    self.backfill = Some(Default { key: opt.key, value });
+                }
+            }
             _ => {
                 if let Some(value) = opt.value(cx, "0") {
                     self.default = Some(Default { key: opt.key, value });
@@ -280,7 +310,7 @@ impl Field {
 }
 
 impl Default {
-    /// The default of a stored field, as an expression of the runtime's `Constant` (its path is
+    /// The value for rows without a stored field, as an expression of the runtime's `Constant` (its path is
     /// `constant`); none if it is no literal that a column can hold.
     pub(crate) fn constant(&self, constant: &TokenStream) -> Option<TokenStream> {
         let mut tokens = self.value.clone().into_iter().peekable();
@@ -314,11 +344,14 @@ impl Default {
     }
 }
 
-fn version(opt: &Opt, cx: &mut Ctxt) -> Option<u32> {
-    let literal = opt.parsed::<LitInt>(cx, "a whole number from 1", "1")?;
+/// `version = 1` or `since = 2`, with the first number that makes sense.
+fn version(opt: &Opt, first: &str, cx: &mut Ctxt) -> Option<u32> {
+    let literal = opt.parsed::<LitInt>(cx, &format!("a whole number from {first}"), first)?;
     let version = literal.base10_parse().ok().filter(|version| *version > 0);
     if version.is_none() {
-        cx.help(&literal, format_args!("'version' is a number from 1 to {}", u32::MAX), "start with `version = 1`");
+        let key = opt.name();
+        let message = format!("'{key}' is a number from {first} to {}", u32::MAX);
+        cx.help(&literal, message, format_args!("start with `{key} = {first}`"));
     }
     version
 }

@@ -4,14 +4,15 @@
 //!
 //! | bytes | meaning |
 //! | --- | --- |
-//! | varint | slots the clock knows, life included; later slots have no stamp |
+//! | varint | slots up to the last with a stamp, life included, at least 1; later slots have none |
 //! | stamp | the base: what every slot holds that is not listed |
 //! | per exception: varint | slot × 2, plus 1 if its stamp is the one of the exception before |
 //! | stamp | unless it is repeated |
 //!
 //! A stamp is its timestamp in 8 bytes, little endian, then the writer's number as a varint. The
 //! base is the most frequent stamp (of equals the greatest), and exceptions ascend by slot, so that
-//! equal clocks are equal bytes.
+//! equal clocks are equal bytes. So they are too when one was written before its model gained columns, which no op
+//! on the row has written: nothing has to be rewritten then.
 
 use super::{Stamp, Writer};
 use crate::clock::Timestamp;
@@ -63,11 +64,12 @@ impl RowClock {
 
     /// Appends the clock's blob.
     pub fn encode(&self, blob: &mut Vec<u8>) {
-        let base = self.base();
-        push_varint(blob, self.stamps.len() as u64);
+        let stamps = self.written();
+        let base = base(stamps);
+        push_varint(blob, stamps.len() as u64);
         push_stamp(blob, base);
         let mut previous = base;
-        for (slot, &stamp) in self.stamps.iter().enumerate().filter(|(_, stamp)| **stamp != base) {
+        for (slot, &stamp) in stamps.iter().enumerate().filter(|(_, stamp)| **stamp != base) {
             let repeated = stamp == previous;
             push_varint(blob, (slot as u64) << 1 | u64::from(repeated));
             if !repeated {
@@ -104,16 +106,27 @@ impl RowClock {
         Ok(Self { stamps })
     }
 
-    /// The most frequent stamp, of equally frequent ones the greatest.
-    fn base(&self) -> Stamp {
-        let count = |stamp: Stamp| self.stamps.iter().filter(|&&other| other == stamp).count();
-        let first = self.stamps[0];
-        if self.stamps.iter().all(|&stamp| stamp == first) {
-            return first;
-        }
-        let rank = |&stamp: &Stamp| (count(stamp), stamp.at, stamp.writer);
-        self.stamps.iter().copied().max_by_key(rank).unwrap_or(first)
+    /// How many of the first columns there are up to the last one with a stamp.
+    pub fn written_columns(&self) -> usize {
+        self.written().len() - 1
     }
+
+    /// The slots up to the last one with a stamp; the row's life is always among them.
+    fn written(&self) -> &[Stamp] {
+        let last = self.stamps.iter().rposition(|stamp| stamp.is_some()).unwrap_or(0);
+        &self.stamps[..=last]
+    }
+}
+
+/// The most frequent stamp, of equally frequent ones the greatest.
+fn base(stamps: &[Stamp]) -> Stamp {
+    let count = |stamp: Stamp| stamps.iter().filter(|&&other| other == stamp).count();
+    let first = stamps[0];
+    if stamps.iter().all(|&stamp| stamp == first) {
+        return first;
+    }
+    let rank = |&stamp: &Stamp| (count(stamp), stamp.at, stamp.writer);
+    stamps.iter().copied().max_by_key(rank).unwrap_or(first)
 }
 
 fn push_stamp(blob: &mut Vec<u8>, stamp: Stamp) {

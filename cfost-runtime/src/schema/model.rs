@@ -69,9 +69,10 @@ pub struct ModelSchema {
     pub version: u32,
     /// The column that holds the row's id.
     pub id_column: &'static str,
-    /// The stored fields of one value each, in the order of the struct; the id is not among them.
+    /// The stored fields of one value each, by the version that they are there since, then in the order of the
+    /// struct; the id is not among them.
     pub columns: &'static [ColumnSchema],
-    /// The stored fields with elements, in the order of the struct.
+    /// The stored fields with elements, by the version that they are there since, then in the order of the struct.
     pub collections: &'static [CollectionSchema],
     /// The indexes, in the order they are written.
     pub indexes: &'static [IndexSchema],
@@ -137,7 +138,9 @@ pub struct ColumnSchema {
     pub nullable: bool,
     /// How concurrent writes to the field merge.
     pub rule: MergeRule,
-    /// The value of a row whose ops don't carry this column.
+    /// The model's version that the column is there since.
+    pub since: u32,
+    /// The value of a row whose ops don't carry this column: the field's `default`, or its `backfill`.
     pub default: Option<Constant>,
     /// Whether the column keeps the value that the row was inserted with.
     pub immutable: bool,
@@ -164,7 +167,19 @@ impl ColumnSchema {
 
     const fn new<T: Column>(field: &'static str, name: &'static str, rule: MergeRule) -> Self {
         let (sql_type, nullable) = (T::TYPE, T::NULLABLE);
-        Self { field, name, sql_type, nullable, rule, default: None, immutable: false, reference: None }
+        Self { field, name, sql_type, nullable, rule, since: 1, default: None, immutable: false, reference: None }
+    }
+
+    /// There since a later version of the model than the first.
+    #[must_use]
+    pub const fn since(self, version: u32) -> Self {
+        Self { since: version, ..self }
+    }
+
+    /// Whether a row has a value for the column that was written before the model had it.
+    pub const fn has_value_in_old_rows(&self) -> bool {
+        let begins = matches!(self.rule, MergeRule::Counter | MergeRule::Text);
+        self.since == 1 || self.nullable || self.default.is_some() || begins
     }
 
     /// Keeps the value that the row was inserted with.
@@ -216,7 +231,7 @@ impl fmt::Display for MergeRule {
     }
 }
 
-/// A literal in `#[synced(default = ..)]`.
+/// A literal in `#[synced(default = ..)]` or `#[synced(backfill = ..)]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Constant {
     /// An integer, or a boolean as 0 or 1.

@@ -16,11 +16,12 @@ use uuid::Uuid;
 
 use super::changes::{self, StoredChange};
 use super::elements::Edited;
+use super::evolve::{self, Stale};
 use super::hidden::Hidden;
 use super::history::Index;
 use super::rows::{Rows, fits};
 use super::secrets::Secrets;
-use super::table::{self, Table};
+use super::table::Table;
 #[cfg(feature = "text")]
 use super::texts::{TextAt, Texts};
 use super::touched::Touched;
@@ -59,6 +60,8 @@ pub(super) struct Applier<'c> {
     now_ms: u64,
     /// Tables of which this app has no model.
     unknown: BTreeSet<String>,
+    /// Tables of whose models this app has a version without some column that ops carry.
+    unknown_columns: BTreeSet<usize>,
     /// How many ops were applied.
     ops: u64,
 }
@@ -97,6 +100,7 @@ impl<'c> Applier<'c> {
             opened_at: Timestamp::MAX,
             now_ms,
             unknown: BTreeSet::new(),
+            unknown_columns: BTreeSet::new(),
             ops: 0,
         }
     }
@@ -137,9 +141,16 @@ impl<'c> Applier<'c> {
     /// Ends, and takes note of what was passed over. Returns how many ops were applied.
     pub(super) fn finish(self) -> Result<u64, StoreError> {
         for unknown in &self.unknown {
-            table::passed_over(self.source, unknown)?;
+            evolve::passed_over(self.source, unknown, Stale::OPS)?;
         }
+        self.note_unknown_columns()?;
         Ok(self.ops)
+    }
+
+    /// Takes note of the tables with columns that were passed over: a later version of the app shows them.
+    pub(super) fn note_unknown_columns(&self) -> Result<(), StoreError> {
+        let mut names = self.unknown_columns.iter().map(|&table| self.tables[table].schema.table);
+        names.try_for_each(|table| evolve::passed_over(self.source, table, Stale::COLUMNS))
     }
 
     /// Applies what is held of a log after `applied_seq` and need not wait, and moves that on.
@@ -272,7 +283,11 @@ impl<'c> Applier<'c> {
                 Ok(Some(op)) => {
                     newest = op.at;
                     if op.shape as usize == shapes.len() {
-                        shapes.push(ShapeFit::new(schema, op.kind, op.columns));
+                        let fit = ShapeFit::new(schema, op.kind, op.columns);
+                        if fit.columns.contains(&None) {
+                            self.unknown_columns.insert(table);
+                        }
+                        shapes.push(fit);
                     }
                     if self.rows_chosen.is_some_and(|rows| !rows.contains(&(table, op.row))) {
                         continue;

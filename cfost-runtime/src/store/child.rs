@@ -37,6 +37,8 @@ pub(crate) struct ChildTable {
     /// What an element's columns hold before they are written.
     pub(super) defaults: Vec<Value>,
     create: String,
+    /// The name of the index over the elements, keys or values, and the statement that makes it unless it is there.
+    index: (String, String),
 }
 
 impl ChildTable {
@@ -52,16 +54,13 @@ impl ChildTable {
         let clock_mark = columns.len() + 3;
         let order = if schema.rule == MergeRule::List { "position, element" } else { key };
         let definitions: String = columns.iter().map(|(name, kind)| format!(",\n  {name} {kind}")).collect();
-        let mut create = format!(
+        let create = format!(
             "CREATE TABLE {name} (\n  row BLOB NOT NULL,\n  {key} {key_type} NOT NULL{definitions},\n  \
              {clock} BLOB NOT NULL,\n  PRIMARY KEY (row, {key})\n) STRICT, WITHOUT ROWID;\n"
         );
-        if schema.indexed {
-            // The rest of the primary key, with the row, is in each entry by itself.
-            let indexed = indexed(schema);
-            let index = quoted(&format!("{plain_name}_by_{indexed}"));
-            create += &format!("CREATE INDEX {index} ON {name} ({indexed});\n");
-        }
+        // The rest of the primary key, with the row, is in each entry by itself.
+        let index = format!("{plain_name}_by_{}", indexed(schema));
+        let create_index = format!("CREATE INDEX IF NOT EXISTS {} ON {name} ({});\n", quoted(&index), indexed(schema));
         Self {
             insert: format!(
                 "INSERT INTO {name} (row, {key}, {names}{clock}) VALUES (?1, ?2, {marks}?{clock_mark}) \
@@ -75,19 +74,26 @@ impl ChildTable {
             clear: format!("DELETE FROM {name} WHERE row = ?1"),
             defaults: vec![Value::Null; columns.len()],
             create,
+            index: (index, create_index),
             name: plain_name,
             schema,
         }
     }
 
     /// The statements that make the table and its index.
-    pub(super) fn create(&self) -> &str {
-        &self.create
+    pub(super) fn create(&self) -> String {
+        format!("{}{}", self.create, if self.schema.indexed { &self.index.1 } else { "" })
+    }
+
+    /// The statement that makes the index, or drops it, as the model wants.
+    pub(super) fn reindex(&self) -> String {
+        let (name, create) = &self.index;
+        if self.schema.indexed { create.clone() } else { format!("DROP INDEX IF EXISTS {};\n", quoted(name)) }
     }
 
     /// The names that the table and its index take in the file.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        let index = self.schema.indexed.then(|| format!("{}_by_{}", self.name, indexed(self.schema)));
+        let index = self.schema.indexed.then(|| self.index.0.clone());
         std::iter::once(self.name.clone()).chain(index)
     }
 }
@@ -113,9 +119,12 @@ fn indexed(schema: &CollectionSchema) -> &'static str {
     }
 }
 
+/// How the line of a collection ends whose elements are indexed.
+pub(super) const INDEXED: &str = " indexed";
+
 /// A collection in a line: what must stay equal within a version.
 pub(super) fn shape(schema: &CollectionSchema) -> String {
     let columns: String = columns(schema).iter().map(|(name, kind)| format!(" {name} {kind}")).collect();
-    let index = if schema.indexed { " indexed" } else { "" };
+    let index = if schema.indexed { INDEXED } else { "" };
     format!("{} {} {}{columns}{index}", schema.name, schema.rule, schema.key.name())
 }

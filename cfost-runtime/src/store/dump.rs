@@ -38,8 +38,10 @@ impl Store {
 
 fn dump_table(conn: &Connection, name: &str) -> Result<Vec<String>, StoreError> {
     let mut select = conn.prepare(&format!("SELECT * FROM {}", quoted(name)))?;
-    let columns: Vec<usize> = (0..select.column_count()).collect();
+    let mut columns: Vec<usize> = (0..select.column_count()).collect();
     let names: Vec<String> = select.column_names().map(str::to_owned).collect();
+    // Tables that have gained columns have them in another order.
+    columns.sort_by_key(|&column| &names[column]);
     let mut rows = select.query([])?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next()? {

@@ -78,8 +78,8 @@ pub enum StoreError {
     },
     /// The model isn't what the table was made from.
     #[error(
-        "model '{model}' no longer fits its table '{table}': {what}; raise the model's version and say how it \
-         changed, or undo the change"
+        "model '{model}' no longer fits its table '{table}': {what}; raise the model's version and mark what is new \
+         with `#[synced(since = ..)]`, or undo the change"
     )]
     SchemaChanged {
         /// The model.

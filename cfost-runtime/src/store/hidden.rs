@@ -47,7 +47,8 @@ impl Hidden {
 }
 
 /// A hidden row or element: 1 if it is dead, 2 if it is gone (else it waits for columns, or for its row), then the
-/// clock and each value as ops carry it, with their lengths before them, 4 bytes each, little endian.
+/// clock and the values up to the last that was written, as ops carry them, with their lengths before them, 4 bytes
+/// each, little endian. So what was hidden before its model gained columns is what it would be now.
 pub(super) fn encode_hidden(row: &Row<Value>) -> Result<Vec<u8>, StoreError> {
     let life = match row.life {
         Life::Alive => 0,
@@ -58,7 +59,7 @@ pub(super) fn encode_hidden(row: &Row<Value>) -> Result<Vec<u8>, StoreError> {
     let mut part = Vec::new();
     row.clock.encode(&mut part);
     push_part(&mut state, &part);
-    for value in &row.values {
+    for value in row.values.iter().take(row.clock.written_columns()) {
         part.clear();
         let written = write_value(&mut part, &OpValue::Plain(value.as_ref()));
         written.map_err(|error| StoreError::Corrupt { what: error.to_string() })?;

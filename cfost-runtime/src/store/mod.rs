@@ -18,6 +18,7 @@ mod edits;
 mod elements;
 mod entries;
 mod error;
+mod evolve;
 mod exchange;
 mod explain;
 mod explain_elements;

@@ -111,6 +111,7 @@ pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, cho
     let mut registry = state.registry.clone();
     let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
     apply_all(conn, &mut applier, &mut registry, state)?;
+    applier.note_unknown_columns()?;
     state.touched.any((0..tables.len()).filter(|&table| chosen[table]));
     Ok(())
 }
@@ -262,8 +263,7 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
     transaction.commit()?;
     for table in tables {
         let name = table.schema.table;
-        let sql = format!("SELECT * FROM {} ORDER BY 1", quoted(name));
-        compare(conn, &scratch, &sql, name, &mut found)?;
+        compare(conn, &scratch, &table.select_whole(), name, &mut found)?;
         let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
         compare(conn, &scratch, &sql, name, &mut found)?;
         compare(conn, &scratch, &history::dump_sql(table.schema), name, &mut found)?;

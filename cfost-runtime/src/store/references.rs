@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::evolve::{self, Stale};
 use super::hidden::{Hidden, decode_hidden};
 use super::rows::{Place, Rows};
 use super::table::{Table, quoted};
@@ -99,8 +100,8 @@ pub(super) fn index_name(schema: &ModelSchema, column: &ColumnSchema) -> String 
     format!("{}_by_{}", schema.table, column.name)
 }
 
-/// A line per reference of a model, which must stay equal within a version.
-pub(super) fn shape(schema: &ModelSchema) -> String {
+/// A line per reference that a model had in a version, which must stay equal within a version.
+pub(super) fn shape(schema: &ModelSchema, version: u32) -> String {
     let line = |column: &ColumnSchema| {
         let reference = column.reference?;
         let on_delete = match reference.on_delete {
@@ -110,7 +111,7 @@ pub(super) fn shape(schema: &ModelSchema) -> String {
         };
         Some(format!("reference {} {on_delete} {}\n", quoted(column.name), quoted(reference.table)))
     };
-    schema.columns.iter().filter_map(line).collect()
+    schema.columns.iter().filter(|column| column.since <= version).filter_map(line).collect()
 }
 
 /// The chosen tables, and those whose rows lead to theirs.
@@ -130,7 +131,7 @@ pub(super) fn with_dependents(tables: &[Table], chosen: &[bool]) -> Vec<bool> {
 /// Takes note of the tables in the file that refer to one of these and are not among them: this app
 /// doesn't keep up which of their rows are shown, so one that has them makes them anew.
 pub(super) fn pass_over(conn: &Connection, tables: &[Table]) -> Result<(), StoreError> {
-    let mut select = conn.prepare_cached("SELECT table_name, shape FROM cfost_models WHERE stale = 0")?;
+    let mut select = conn.prepare_cached("SELECT table_name, shape FROM cfost_models WHERE stale & 1 = 0")?;
     let mut rows = select.query([])?;
     let mut stale: Vec<String> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -144,7 +145,7 @@ pub(super) fn pass_over(conn: &Connection, tables: &[Table]) -> Result<(), Store
             stale.push(name);
         }
     }
-    stale.iter().try_for_each(|name| super::table::passed_over(conn, name))
+    stale.iter().try_for_each(|name| evolve::passed_over(conn, name, Stale::OPS))
 }
 
 impl Links {

@@ -16,7 +16,7 @@ use super::table::Table;
 use super::texts::Texts;
 use super::touched::Touched;
 use super::write::Finished;
-use super::{Registry, StoreError, incarnation};
+use super::{Registry, StoreError, evolve, incarnation};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
 use crate::host::Host;
@@ -92,6 +92,7 @@ impl State {
             // Outside of a transaction each statement would see another state of the file.
             let _snapshot = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
             let before = self.hlc.last();
+            evolve::refuse_newer(conn, tables)?;
             *self = Self::read_with(conn, tables, Some(&self.secrets))?;
             self.hlc.advance_to(before);
         }

@@ -6,12 +6,11 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
 use super::child::{self, ChildTable};
+use super::evolve::{self, Stale};
 use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
-use crate::schema::{
-    ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, Model, ModelSchema, Value, ValueRef,
-};
+use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Value, ValueRef};
 
 /// The column with a row's clock.
 pub(crate) const CLOCK_COLUMN: &str = "_cfost";
@@ -122,26 +121,50 @@ impl Table {
             sql += &format!(",\n  {}", column_definition(column));
         }
         sql += &format!(",\n  {CLOCK_COLUMN} BLOB NOT NULL\n) STRICT, WITHOUT ROWID;\n");
+        self.children.iter().for_each(|child| sql += &child.create());
+        sql + &self.create_indexes()
+    }
+
+    /// The statements that make the indexes of the table which aren't there.
+    pub(super) fn create_indexes(&self) -> String {
+        let schema = self.schema;
+        let mut sql = String::new();
+        let mut create = |name: &str, columns: &str| {
+            let (name, table) = (quoted(name), quoted(schema.table));
+            sql += &format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns});\n");
+        };
         for index in schema.indexes {
             let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
-            let name = index_name(schema, index);
-            sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&name), quoted(schema.table), columns.join(", "));
+            create(&index_name(schema, index.columns), &columns.join(", "));
         }
-        self.children.iter().for_each(|child| sql += child.create());
         for column in references::to_index(schema) {
-            let index = references::index_name(schema, column);
-            sql += &format!("CREATE INDEX {} ON {} ({});\n", quoted(&index), quoted(schema.table), quoted(column.name));
+            create(&references::index_name(schema, column), &quoted(column.name));
         }
         sql
     }
 
+    /// The names of the indexes of the table.
+    pub(super) fn index_names(&self) -> impl Iterator<Item = String> {
+        let schema = self.schema;
+        (schema.indexes.iter().map(|index| index_name(schema, index.columns)))
+            .chain(references::to_index(schema).map(|column| references::index_name(schema, column)))
+    }
+
+    /// Selects the rows with their clocks by ascending id, the columns in the model's order: a table that has
+    /// gained columns has them in another one.
+    pub(super) fn select_whole(&self) -> String {
+        let (id, name) = (quoted(self.schema.id_column), quoted(self.schema.table));
+        let list: String = self.schema.columns.iter().map(|column| format!("{}, ", quoted(column.name))).collect();
+        format!("SELECT {id}, {list}{CLOCK_COLUMN} FROM {name} ORDER BY 1")
+    }
+
     /// Makes the table, or checks that the file's is the model's.
     ///
-    /// Returns whether its rows must be made from the oplog: it is new, or an app without the model has
-    /// passed over ops on it.
+    /// A table of an older version of the model becomes one of this version. Returns whether the rows must be made
+    /// from the oplog: the table is new, or an app without the model or with an older one has passed over ops on it.
     pub(super) fn create_or_check(&self, conn: &Connection) -> Result<bool, StoreError> {
         let schema = self.schema;
-        let stored: Option<(u32, String, bool)> = conn
+        let stored: Option<(u32, String, Stale)> = conn
             .prepare_cached("SELECT version, shape, stale FROM cfost_models WHERE table_name = ?1")?
             .query_row([schema.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
@@ -156,13 +179,11 @@ impl Table {
             Some((found, ..)) if found > schema.version => {
                 Err(StoreError::NewerModel { table: schema.table.to_owned(), found, known: schema.version })
             }
-            Some((_, stored, stale)) if stored == shape => {
-                if stale {
-                    conn.prepare_cached("UPDATE cfost_models SET stale = 0 WHERE table_name = ?1")?
-                        .execute([schema.table])?;
-                }
-                Ok(stale)
+            Some((found, stored, stale)) if found < schema.version => {
+                evolve::migrate(conn, self, found, &stored)?;
+                stale.clear(conn, schema.table)
             }
+            Some((_, stored, stale)) if stored == shape => stale.without_columns().clear(conn, schema.table),
             Some((_, stored, _)) => Err(StoreError::SchemaChanged {
                 model: schema.model,
                 table: schema.table,
@@ -170,12 +191,6 @@ impl Table {
             }),
         }
     }
-}
-
-/// Takes note that ops on a table were passed over: this app has no such model, a later one may.
-pub(super) fn passed_over(conn: &Connection, table: &str) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE cfost_models SET stale = 1 WHERE table_name = ?1 AND stale = 0")?.execute([table])?;
-    Ok(())
 }
 
 /// The tables of an app, with the rule that no two models share one, nor one has a name that another needs
@@ -191,9 +206,7 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
     let mut tables: Vec<Table> = models.iter().map(|model| Table::new(model.schema)).collect();
     for table in &tables {
         let schema = table.schema;
-        let indexes = (schema.indexes.iter().map(|index| index_name(schema, index)))
-            .chain(references::to_index(schema).map(|column| references::index_name(schema, column)));
-        for name in indexes.chain(table.children.iter().flat_map(ChildTable::names)) {
+        for name in table.index_names().chain(table.children.iter().flat_map(ChildTable::names)) {
             let lowercase = name.to_lowercase();
             let taken = if lowercase.starts_with("cfost_") { Some("CFOST") } else { None };
             if let Some(first) = taken.or_else(|| owners.insert(lowercase, schema.model)) {
@@ -205,8 +218,8 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
     Ok(tables)
 }
 
-fn index_name(schema: &ModelSchema, index: &IndexSchema) -> String {
-    format!("{}_by_{}", schema.table, index.columns.join("_"))
+pub(super) fn index_name(schema: &ModelSchema, columns: &[&str]) -> String {
+    format!("{}_by_{}", schema.table, columns.join("_"))
 }
 
 /// A name as an SQL identifier.
@@ -214,7 +227,7 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn column_definition(column: &ColumnSchema) -> String {
+pub(super) fn column_definition(column: &ColumnSchema) -> String {
     let null = if column.nullable { "" } else { " NOT NULL" };
     let default = match column.default {
         None if column.rule == MergeRule::Counter => " DEFAULT 0".to_owned(),
@@ -244,19 +257,24 @@ fn is_required(column: &ColumnSchema) -> bool {
 
 /// One line a column, the id first and the indexes last: what must stay equal within a version.
 fn shape(schema: &ModelSchema) -> String {
+    shape_at(schema, schema.version)
+}
+
+/// The shape that the model had in an earlier version, but for indexes, which come and go with any version.
+pub(super) fn shape_at(schema: &ModelSchema, version: u32) -> String {
     let mut shape = format!("id {}\n", schema.id_column);
-    for column in schema.columns {
+    for column in schema.columns.iter().filter(|column| column.since <= version) {
         let kept = if column.immutable { " immutable" } else { "" };
         shape += &format!("column {} {}{kept}\n", column_definition(column), column.rule);
     }
-    shape += &references::shape(schema);
+    shape += &references::shape(schema, version);
     if !schema.id_from.is_empty() {
         shape += &format!("id from {}\n", schema.id_from.join(" "));
     }
     if schema.delete == DeletePolicy::Wins {
         shape += "delete wins\n";
     }
-    for collection in schema.collections {
+    for collection in schema.collections.iter().filter(|collection| collection.since <= version) {
         shape += &format!("elements {}\n", child::shape(collection));
     }
     for index in schema.indexes {
@@ -265,7 +283,7 @@ fn shape(schema: &ModelSchema) -> String {
     shape
 }
 
-fn first_difference(stored: &str, current: &str) -> String {
+pub(super) fn first_difference(stored: &str, current: &str) -> String {
     let (stored, current): (Vec<_>, Vec<_>) = (stored.lines().collect(), current.lines().collect());
     let gone = stored.iter().find(|line| !current.contains(line));
     let new = current.iter().find(|line| !stored.contains(line));

@@ -9,8 +9,6 @@ struct Todo {
     id: Uuid,
     #[synced(encrypted)]
     secret: String,
-    #[synced(since = 2, backfill = 0)]
-    rank: i64,
     #[synced(renamed_from("heading", in = 2))]
     name: String,
     #[synced(upgrade(done, with = to_state))]

@@ -85,12 +85,20 @@ pub struct CollectionSchema {
     pub value: Option<(SqlType, bool)>,
     /// Whether rows can be found by an element of theirs: a set's element, a map's key, a list's value.
     pub indexed: bool,
+    /// The model's version that the field is there since.
+    pub since: u32,
 }
 
 impl CollectionSchema {
     /// A field of type `T` whose elements merge by the rule `R`.
     pub const fn of<T: CollectAs<R>, R>(field: &'static str, name: &'static str) -> Self {
-        Self { field, name, rule: T::RULE, key: T::KEY, value: T::VALUE, indexed: false }
+        Self { field, name, rule: T::RULE, key: T::KEY, value: T::VALUE, indexed: false, since: 1 }
+    }
+
+    /// There since a later version of the model than the first.
+    #[must_use]
+    pub const fn since(self, version: u32) -> Self {
+        Self { since: version, ..self }
     }
 
     /// With an index over the elements.
