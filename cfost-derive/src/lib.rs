@@ -47,7 +47,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `index` | an index over this field; of a set, a map or a list over its elements, keys or values |
 /// | `default = 0` | the value in rows that were written without this field, one of the first version: a literal |
 /// | `since = 2` | the version of the model that brought this field; without it the first |
-/// | `backfill = 0` | beside `since`, as `default` without it: the value in rows from before. An `Option` needs none, nor does what begins at zero or empty |
+/// | `backfill = 0` | beside `since`, as `default` without it: the value in rows from before; `Option`s and what merges need none |
 /// | `immutable` | the field keeps the value that the row was inserted with |
 /// | `references = Model` | the field names a row of that model, by its id or an `Option` of it |
 /// | `on_delete = hide` | beside `references`: the row is not shown while the other one is deleted, which is so without the option |

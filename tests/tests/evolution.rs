@@ -11,7 +11,7 @@ use cfost::store::StoreError;
 use cfost::{Db, Error};
 use cfost_tests::fleet::{self, Device, START_MS};
 use cfost_tests::meaning;
-use cfost_tests::process::{child, work};
+use cfost_tests::process::{child, tell, work};
 use proptest::prelude::*;
 
 mod v1 {
@@ -254,7 +254,7 @@ fn edit(peer: &Peer, id: Uuid, edit: Edit, to: u8) {
             Edit::Note => todo.note = (to > 0).then_some(text),
             Edit::Rank => todo.rank = number,
             Edit::Tag => toggle(&mut todo.tags, to),
-            Edit::Open => todo.open = to % 2 == 0,
+            Edit::Open => todo.open = to.is_multiple_of(2),
             Edit::Likes => todo.likes += number,
             Edit::Score => _ = todo.scores.insert("score".into(), number),
             Edit::Step => todo.steps.push(to),
@@ -391,6 +391,57 @@ fn an_older_app_keeps_and_relays_what_it_does_not_know_and_shows_it_after_its_up
     old.upgrade(3);
     assert_eq!(old.v3(), std::slice::from_ref(&shown));
     assert_sound(old.db());
+}
+
+#[cfg(feature = "text")]
+#[test]
+fn a_text_that_came_later_begins_empty_and_is_passed_on_by_those_who_lack_it() {
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "todos", version = 2)]
+    struct Noted {
+        #[synced(since = 2, search)]
+        #[crdt(text)]
+        body: Text,
+        #[synced(id)]
+        id: Uuid,
+        #[synced(index)]
+        title: String,
+        #[crdt(counter)]
+        votes: i64,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut peers = ring(dir.path(), &[1, 1, 1], 6);
+    let rows: Vec<Uuid> = (0..2).filter_map(|_| insert(&peers[0], Uuid::nil())).collect();
+    delete(&peers[0], rows[1]);
+    meet_all(&peers);
+    let open = |peer: &mut Peer| {
+        peer.db = None;
+        peer.db = Some(Db::options().host(peer.host.clone()).open(&peer.path, models![Noted]).unwrap());
+    };
+    let write = |peer: &Peer, text: &str| {
+        let at = |noted: &mut Noted| noted.body.push_str(text);
+        peer.db().update(rows[0], at).unwrap();
+    };
+    open(&mut peers[1]);
+    assert_sound(peers[1].db());
+    write(&peers[1], "eggs ");
+    fleet::sync(peers[1].db(), peers[0].db()).unwrap();
+    fleet::sync(peers[0].db(), peers[2].db()).unwrap();
+    edit(&peers[0], rows[0], Edit::Votes, 2);
+    // The third upgrades with what it was passed on, and writes on.
+    open(&mut peers[2]);
+    write(&peers[2], "flour");
+    write(&peers[1], "milk ");
+    meet_all(&peers);
+    open(&mut peers[0]);
+    let shown: Vec<Vec<Noted>> = peers.iter().map(|peer| peer.db().all().unwrap()).collect();
+    assert_eq!((shown[0].len(), shown[0][0].votes), (1, 3));
+    assert!(shown[0][0].body.contains("eggs") && shown[0][0].body.contains("flour"), "{:?}", shown[0]);
+    assert_eq!((&shown[0], &shown[0]), (&shown[1], &shown[2]));
+    for peer in &peers {
+        assert_sound(peer.db());
+        assert_eq!(Noted::query().filter(|noted| noted.body.matches("milk")).count(peer.db()).unwrap(), 1);
+    }
 }
 
 #[test]
@@ -537,7 +588,7 @@ fn a_million_rows_gain_fields_within_a_second() {
     let started = Instant::now();
     let db = open(2);
     let took = started.elapsed();
-    println!("1 000 000 rows gained rank, note and tags in {} ms", took.as_millis());
+    tell(&format!("1 000 000 rows gained rank, note and tags in {} ms", took.as_millis())).unwrap();
     assert_eq!(db.count::<v2::Todo>().unwrap(), 1_000_000);
     assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -1,6 +1,6 @@
 //! `impl Synced`: one constant.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -217,6 +217,12 @@ fn since(field: &Field) -> Option<TokenStream> {
     Some(quote!(.since(#version)))
 }
 
+/// The same token, shown somewhere else.
+fn located(mut token: TokenTree, at: Span) -> TokenTree {
+    token.set_span(token.span().located_at(at));
+    token
+}
+
 /// What rustc is to make sure of: rows from before a field have a value for it. The schema is asked and not the
 /// field's type as it is spelt, which may be an `Option` by another name.
 fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
@@ -237,7 +243,9 @@ fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
             field.name(),
             field.since()
         );
-        quote_spanned!(span=> const _: () = #rt::assert!(
+        // Where rustc shows what a constant panics with is where the code of the panic is.
+        let assert: TokenStream = quote!(#rt::assert!).into_iter().map(|token| located(token, span)).collect();
+        quote_spanned!(span=> const _: () = #assert(
             <#ident as #rt::Synced>::SCHEMA.columns[#n].has_value_in_old_rows(), "{}", #message
         );)
     });

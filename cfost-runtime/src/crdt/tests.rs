@@ -167,3 +167,18 @@ fn a_column_that_came_later_has_no_stamp_in_an_older_clock() {
     let clock = RowClock::decode(&blob, 3).unwrap();
     assert_eq!((clock.column(1), clock.column(2)), (stamp, Stamp::NONE));
 }
+
+#[test]
+fn a_clock_is_the_same_bytes_before_and_after_its_model_gained_columns() {
+    let stamp = Stamp { at: Timestamp::from_u64(7), writer: Writer(1) };
+    let mut before = Vec::new();
+    RowClock::encode_fresh(2, stamp, &mut before);
+    let clock = RowClock::decode(&before, 5).unwrap();
+    assert_eq!((clock.written_columns(), clock.column(1), clock.column(2)), (2, stamp, Stamp::NONE));
+    let mut after = Vec::new();
+    clock.encode(&mut after);
+    assert_eq!(after, before);
+    let mut empty = Vec::new();
+    RowClock::empty(3).encode(&mut empty);
+    assert_eq!(RowClock::decode(&empty, 3).unwrap(), RowClock::empty(3));
+}
