@@ -1,7 +1,7 @@
 //! Text that several devices edit at once.
 //!
 //! [`Text`] is what an app holds: it records edits. A [`Document`] is the merged state: a Loro document,
-//! in which every character has an identity. Editing a document makes [deltas](delta), the form in
+//! in which every character has an identity. Editing a document makes deltas, the form in
 //! which edits travel and are kept; merging the same deltas in any order gives the same document. What a
 //! database keeps of a document is [`Stored`].
 //!
