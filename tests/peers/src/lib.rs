@@ -1,20 +1,24 @@
 //! Edits such as writing makes, from a seed.
 
 /// One keystroke. Positions are bytes; all characters have one.
-pub(crate) enum Edit {
+pub enum Edit {
+    /// A character comes before this position.
     Insert(usize, char),
+    /// The character at this position goes.
     Delete(usize),
 }
 
-pub(crate) struct Trace {
-    pub(crate) edits: Vec<Edit>,
+/// A session of writing.
+pub struct Trace {
+    /// Its keystrokes.
+    pub edits: Vec<Edit>,
     /// The text at the end.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Trace {
     /// A session of this many keystrokes.
-    pub(crate) fn new(seed: u64, count: usize) -> Self {
+    pub fn new(seed: u64, count: usize) -> Self {
         let mut random = Random(seed);
         let mut edits = Vec::with_capacity(count);
         let mut text: Vec<u8> = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::trace::{Edit, Trace};
+use cfost_peers::{Edit, Trace};
+
 use crate::{LOADS, median};
 
 /// What does all edits, and says how many seconds that took, and how many milliseconds loading.

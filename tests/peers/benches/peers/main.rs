@@ -3,20 +3,19 @@
 //!
 //! Prints one line per measure, tab-separated, as `tests/benches/speed.rs` does: `bench`, the name, what the
 //! name says, and the ratio to Loro alone. CFOST and Loro take turns, and the figures are medians; the others
-//! have one round, since they take many seconds each. From this folder: `cargo run --release`, or with the
-//! others that are to be run, `cargo run --release -- automerge`; `-- none` for neither.
+//! have one round, since they take many seconds each. From this folder: `cargo bench`, or with the others that
+//! are to be run, `cargo bench -- automerge`; `-- none` for neither.
 //!
 //! The edits are made up, with the habits of someone who writes a paper: mostly on from the last character,
 //! typing words, taking some back, now and then going elsewhere. The same seed gives the same edits.
 
 mod others;
-mod trace;
 
 use std::time::Instant;
 
 use cfost::prelude::*;
+use cfost_peers::{Edit, Trace};
 use tempfile::TempDir;
-use trace::{Edit, Trace};
 
 /// A note, as an app has it.
 #[derive(Synced, Debug, Clone, Default, PartialEq)]
@@ -37,7 +36,7 @@ fn main() {
     let trace = Trace::new(seed, EDITS);
     println!("trace\tseed {seed}\t{} edits\t{} bytes at the end", trace.edits.len(), trace.text.len());
 
-    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let (mut ours, mut loro) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(measure(&trace));
