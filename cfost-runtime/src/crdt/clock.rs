@@ -103,7 +103,10 @@ impl RowClock {
             stamps[slot] = stamp;
             (previous, next) = (stamp, slot + 1);
         }
-        Ok(Self { stamps })
+        let mut clock = Self { stamps };
+        // Slots beyond the row's that no op wrote say nothing.
+        clock.stamps.truncate(clock.written().len().max(columns + 1));
+        Ok(clock)
     }
 
     /// How many of the first columns there are up to the last one with a stamp.
@@ -168,6 +171,9 @@ impl Reader<'_> {
         self.0 = rest;
         let at = Timestamp::from_u64(u64::from_le_bytes(*bytes));
         let writer = u32::try_from(self.varint()?).map_err(|_| ClockError("a writer is out of range"))?;
+        if at == Timestamp::ZERO && writer != 0 {
+            return Err(ClockError("a writer has no write"));
+        }
         Ok(Stamp { at, writer: Writer(writer) })
     }
 }

@@ -160,6 +160,22 @@ fn a_row_written_at_once_has_a_clock_of_ten_bytes_and_one_edit_adds_eleven() {
 }
 
 #[test]
+fn slots_that_say_nothing_leave_no_trace_in_a_clock() {
+    // A life that was written, and 200 slots more than the row has, none of them written.
+    let mut blob = vec![0xcd, 0x01];
+    blob.extend_from_slice(&[0; 9]);
+    blob.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    let clock = RowClock::decode(&blob, COLUMNS).unwrap();
+    let mut written = Vec::new();
+    clock.encode(&mut written);
+    assert_eq!(RowClock::decode(&written, COLUMNS).unwrap(), clock);
+    assert_eq!(written, [1, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+    // Who wrote, without a write.
+    assert!(RowClock::decode(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 7], COLUMNS).is_err());
+}
+
+#[test]
 fn a_column_that_came_later_has_no_stamp_in_an_older_clock() {
     let stamp = Stamp { at: Timestamp::from_ms(1), writer: Writer(1) };
     let mut blob = Vec::new();
