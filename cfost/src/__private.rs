@@ -3,9 +3,9 @@
 
 pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
-    CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping, MergeAs,
-    MergeRule, ModelSchema, NoLiteral, OnDelete, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef,
-    rule,
+    Change, CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping,
+    MergeAs, MergeRule, ModelSchema, NoLiteral, OnDelete, Past, PastCollection, RemovedCollection, RowId, Search,
+    SqlType, Synced, SyncedValue, ValueError, ValueRef, convert, rule,
 };
 pub use core::assert;
 pub use core::clone::Clone;
@@ -94,6 +94,8 @@ pub const fn stub_mapping<M: Synced>(columns: M::Columns) -> Mapping<M> {
             id_from: &[],
             search: &[],
             history: false,
+            removed: &[],
+            removed_collections: &[],
         },
         columns,
         id: |_| stub(),

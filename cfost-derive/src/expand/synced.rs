@@ -159,6 +159,8 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
             id_from: &[#(#id_from),*],
             search: &[#(#search),*],
             history: #history,
+            removed: &[],
+            removed_collections: &[],
         }
     }
 }

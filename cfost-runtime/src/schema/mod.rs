@@ -4,6 +4,7 @@ mod collection;
 mod column;
 mod id;
 mod model;
+mod past;
 mod row;
 pub mod rule;
 mod value;
@@ -15,6 +16,7 @@ pub use model::{
     ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
     Synced,
 };
+pub use past::{Change, Convert, Past, PastCollection, RemovedCollection, convert};
 pub use row::{RowDecoder, RowEncoder, RowValues};
 pub use rule::{Counter, Lww};
 pub use value::{SqlType, ValueError};

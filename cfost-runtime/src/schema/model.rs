@@ -5,7 +5,10 @@ use std::fmt;
 
 #[cfg(feature = "text")]
 use super::MergeText;
-use super::{CollectionSchema, Column, MergeAs, Refer, RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef};
+use super::{
+    CollectionSchema, Column, MergeAs, Past, Refer, RemovedCollection, RowDecoder, RowEncoder, RowId, SqlType,
+    ValueError, ValueRef,
+};
 
 /// A struct with `#[derive(Synced)]`: one table, whose rows merge across devices.
 ///
@@ -84,6 +87,10 @@ pub struct ModelSchema {
     pub search: &'static [&'static str],
     /// Whether the entries of a row are indexed, so that its history is found without reading the oplog.
     pub history: bool,
+    /// The columns that a version removed, each with what it was before, newest first.
+    pub removed: &'static [&'static [Past]],
+    /// The fields with elements that a version removed.
+    pub removed_collections: &'static [RemovedCollection],
 }
 
 impl ModelSchema {
@@ -132,6 +139,11 @@ pub struct ColumnSchema {
     pub field: &'static str,
     /// The column's name in the table.
     pub name: &'static str,
+    /// What ops call the column: the name it had first. A column that was upgraded is another one in ops, so that
+    /// older versions don't take its values for their own.
+    pub op_name: &'static str,
+    /// What the column was before, newest first.
+    pub past: &'static [Past],
     /// The column's type in the table.
     pub sql_type: SqlType,
     /// Whether the field is an `Option`.
@@ -167,7 +179,14 @@ impl ColumnSchema {
 
     const fn new<T: Column>(field: &'static str, name: &'static str, rule: MergeRule) -> Self {
         let (sql_type, nullable) = (T::TYPE, T::NULLABLE);
-        Self { field, name, sql_type, nullable, rule, since: 1, default: None, immutable: false, reference: None }
+        let (since, default, immutable, reference) = (1, None, false, None);
+        Self { field, name, op_name: name, past: &[], sql_type, nullable, rule, since, default, immutable, reference }
+    }
+
+    /// Was something else in earlier versions: `past` newest first, and `op_name` is what ops call it now.
+    #[must_use]
+    pub const fn was(self, op_name: &'static str, past: &'static [Past]) -> Self {
+        Self { op_name, past, ..self }
     }
 
     /// There since a later version of the model than the first.

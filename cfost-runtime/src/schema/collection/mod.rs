@@ -8,7 +8,7 @@ pub use list::List;
 
 use std::borrow::Cow;
 
-use super::{Column, MergeRule, SqlType, ValueError, ValueRef};
+use super::{Column, MergeRule, PastCollection, SqlType, ValueError, ValueRef};
 
 /// An element of a collection, as the store keeps it.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +75,12 @@ pub trait CollectAs<R>: Sized {
 pub struct CollectionSchema {
     /// The field's name.
     pub field: &'static str,
-    /// The name in the oplog, and after the model's table and `_` the name of the elements' table.
+    /// After the model's table and `_` the name of the elements' table.
     pub name: &'static str,
+    /// What ops call it: the name it had first.
+    pub op_name: &'static str,
+    /// The names it had, newest first.
+    pub past: &'static [PastCollection],
     /// How the elements merge.
     pub rule: MergeRule,
     /// The type of the elements' keys.
@@ -92,7 +96,14 @@ pub struct CollectionSchema {
 impl CollectionSchema {
     /// A field of type `T` whose elements merge by the rule `R`.
     pub const fn of<T: CollectAs<R>, R>(field: &'static str, name: &'static str) -> Self {
-        Self { field, name, rule: T::RULE, key: T::KEY, value: T::VALUE, indexed: false, since: 1 }
+        let (op_name, past) = (name, &[]);
+        Self { field, name, op_name, past, rule: T::RULE, key: T::KEY, value: T::VALUE, indexed: false, since: 1 }
+    }
+
+    /// Had other names in earlier versions, newest first.
+    #[must_use]
+    pub const fn was(self, op_name: &'static str, past: &'static [PastCollection]) -> Self {
+        Self { op_name, past, ..self }
     }
 
     /// There since a later version of the model than the first.

@@ -32,6 +32,8 @@ static SCHEMA: ModelSchema = ModelSchema {
     id_from: &[],
     search: &[],
     history: false,
+    removed: &[],
+    removed_collections: &[],
 };
 
 const SET: usize = 0;
