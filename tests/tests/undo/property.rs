@@ -1,67 +1,11 @@
 //! On one device, whatever was written: an undo leads to what was before, and the next one back.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use cfost::Result;
 use cfost::prelude::*;
 use cfost_tests::fleet::Device;
 use proptest::prelude::*;
 
-#[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "todos", version = 1)]
-struct Todo {
-    #[synced(id)]
-    id: Uuid,
-    title: String,
-    completed: bool,
-    #[crdt(counter)]
-    votes: i64,
-    note: Option<String>,
-}
-
-#[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "notes", version = 1, history)]
-struct Note {
-    #[synced(id)]
-    id: Uuid,
-    title: String,
-    #[crdt(set)]
-    tags: BTreeSet<String>,
-    #[crdt(map)]
-    ratings: BTreeMap<String, i64>,
-    #[crdt(list)]
-    lines: List<String>,
-}
-
-#[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "projects", version = 1)]
-struct Project {
-    #[synced(id)]
-    id: Uuid,
-    name: String,
-}
-
-#[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "tasks", version = 1)]
-struct Task {
-    #[synced(id)]
-    id: Uuid,
-    #[synced(references = Project, on_delete = cascade)]
-    project: Uuid,
-    name: String,
-    #[crdt(set)]
-    tags: BTreeSet<String>,
-}
-
-#[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(table = "remarks", version = 1)]
-struct Remark {
-    #[synced(id)]
-    id: Uuid,
-    #[synced(references = Task, on_delete = hide)]
-    task: Uuid,
-    text: String,
-}
+use super::{Note, Project, Remark, Task, Todo};
 
 /// A write of one of the stories below, on one of a few rows.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! The last change of a device can be taken back, and what others have written meanwhile stays.
 
+mod property;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cfost::prelude::*;
