@@ -29,6 +29,9 @@ pub struct Past {
     pub until: u32,
     /// What that version made of it.
     pub change: Change,
+    /// The functions that upgraded it, as the attribute names them: `with = parse, back = print`. For the record in
+    /// `schema.lock`.
+    pub functions: &'static str,
 }
 
 /// What a version made of a column.
@@ -75,7 +78,7 @@ impl Past {
         (since, until): (u32, u32),
         change: Change,
     ) -> Self {
-        Self { name, op_name, sql_type: T::TYPE, nullable: T::NULLABLE, rule, since, until, change }
+        Self { name, op_name, sql_type: T::TYPE, nullable: T::NULLABLE, rule, since, until, change, functions: "" }
     }
 
     /// A column of the type that the function takes which upgraded it.
@@ -86,6 +89,12 @@ impl Past {
         change: Change,
     ) -> Self {
         Self::column::<Old>(names, MergeRule::Lww, versions, change)
+    }
+
+    /// Upgraded by these functions, as the attribute names them.
+    #[must_use]
+    pub const fn by(self, functions: &'static str) -> Self {
+        Self { functions, ..self }
     }
 }
 
