@@ -7,6 +7,7 @@ mod model;
 mod past;
 mod row;
 pub mod rule;
+pub mod shape;
 mod value;
 
 pub use collection::{CollectAs, CollectionSchema, Element, List};
@@ -19,6 +20,7 @@ pub use model::{
 pub use past::{Change, Convert, Past, PastCollection, RemovedCollection, convert};
 pub use row::{RowDecoder, RowEncoder, RowValues};
 pub use rule::{Counter, Lww};
+pub use shape::Shape;
 pub use value::{SqlType, ValueError};
 
 #[cfg(feature = "text")]

@@ -123,6 +123,17 @@ pub enum OnDelete {
     Keep,
 }
 
+impl OnDelete {
+    /// As attributes write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hide => "hide",
+            Self::Cascade => "cascade",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// A column that names a row of another model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {

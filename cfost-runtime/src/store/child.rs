@@ -118,13 +118,3 @@ fn indexed(schema: &CollectionSchema) -> &'static str {
         _ => "element",
     }
 }
-
-/// How the line of a collection ends whose elements are indexed.
-pub(super) const INDEXED: &str = " indexed";
-
-/// A collection in a line: what must stay equal within a version.
-pub(super) fn shape(schema: &CollectionSchema) -> String {
-    let columns: String = columns(schema).iter().map(|(name, kind)| format!(" {name} {kind}")).collect();
-    let index = if schema.indexed { INDEXED } else { "" };
-    format!("{} {} {}{columns}{index}", schema.name, schema.rule, schema.key.name())
-}

@@ -86,7 +86,7 @@ pub enum StoreError {
         model: &'static str,
         /// Its table.
         table: &'static str,
-        /// The first difference.
+        /// What differs.
         what: String,
     },
     /// Two models claim the same table.

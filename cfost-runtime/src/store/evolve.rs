@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 
 use super::StoreError;
-use super::child;
-use super::table::{Table, column_definition, first_difference, index_name, quoted, shape_at};
+use super::table::{Table, column_definition, index_name, quoted};
+use crate::schema::ModelSchema;
+use crate::schema::shape::{self, Shape};
 
 /// What apps have passed over of the ops on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +55,14 @@ pub(super) fn passed_over(conn: &Connection, table: &str, what: Stale) -> Result
 ///
 /// # Errors
 /// [`StoreError::SchemaChanged`], before anything is written, if the model says something else of version `found`.
-pub(super) fn migrate(conn: &Connection, table: &Table, found: u32, stored: &str) -> Result<(), StoreError> {
+pub(super) fn migrate(conn: &Connection, table: &Table, found: u32, stored: &Shape) -> Result<(), StoreError> {
     let schema = table.schema;
-    let (was, says) = (without_indexes(stored), without_indexes(&shape_at(schema, found)));
-    if was != says {
-        let (model, table) = (schema.model, schema.table);
-        return Err(StoreError::SchemaChanged { model, table, what: first_difference(&was, &says) });
-    }
+    refuse_changed(schema, stored, &Shape::of(schema, found))?;
     let mut sql = String::new();
-    let shape = shape_at(schema, schema.version);
-    let gone = |line: &&str| !shape.lines().any(|other| other == *line);
-    for columns in stored.lines().filter(gone).filter_map(|line| line.strip_prefix("index ")) {
-        let name = index_name(schema, &columns.split(' ').collect::<Vec<_>>());
+    let shape = Shape::of(schema, schema.version);
+    let wanted = shape.indexes.iter().flatten();
+    for columns in stored.indexes.iter().flatten().filter(|columns| wanted.clone().all(|other| other != *columns)) {
+        let name = index_name(schema, &columns.iter().map(String::as_str).collect::<Vec<_>>());
         sql += &format!("DROP INDEX IF EXISTS {};\n", quoted(&name));
     }
     for column in schema.columns.iter().filter(|column| column.since > found) {
@@ -78,19 +75,24 @@ pub(super) fn migrate(conn: &Connection, table: &Table, found: u32, stored: &str
     conn.prepare_cached("UPDATE cfost_models SET version = ?2, shape = ?3 WHERE table_name = ?1")?.execute((
         schema.table,
         schema.version,
-        shape,
+        shape.to_string(),
     ))?;
     Ok(())
 }
 
-/// A shape without what it says of indexes: any version may have others.
-fn without_indexes(shape: &str) -> String {
-    let lines = shape.lines().filter(|line| !line.starts_with("index "));
-    let line = |line: &str| match line.strip_suffix(child::INDEXED) {
-        Some(rest) if line.starts_with("elements ") => format!("{rest}\n"),
-        _ => format!("{line}\n"),
-    };
-    lines.map(line).collect()
+/// A shape as the file has it.
+pub(super) fn parse(stored: &str) -> Result<Shape, StoreError> {
+    stored.parse().map_err(|error| StoreError::Corrupt { what: format!("the shape of a model: {error}") })
+}
+
+/// Refuses a model that says something else of a version than what is in the file.
+pub(super) fn refuse_changed(schema: &ModelSchema, stored: &Shape, says: &Shape) -> Result<(), StoreError> {
+    let differences: Vec<String> = shape::diff(stored, says).iter().map(ToString::to_string).collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let (model, table) = (schema.model, schema.table);
+    Err(StoreError::SchemaChanged { model, table, what: differences.join("; ") })
 }
 
 /// Refuses to write to a file that another process, with a newer version of the app, has migrated meanwhile.

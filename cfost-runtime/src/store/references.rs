@@ -100,20 +100,6 @@ pub(super) fn index_name(schema: &ModelSchema, column: &ColumnSchema) -> String 
     format!("{}_by_{}", schema.table, column.name)
 }
 
-/// A line per reference that a model had in a version, which must stay equal within a version.
-pub(super) fn shape(schema: &ModelSchema, version: u32) -> String {
-    let line = |column: &ColumnSchema| {
-        let reference = column.reference?;
-        let on_delete = match reference.on_delete {
-            OnDelete::Hide => "hide",
-            OnDelete::Cascade => "cascade",
-            OnDelete::Keep => "keep",
-        };
-        Some(format!("reference {} {on_delete} {}\n", quoted(column.name), quoted(reference.table)))
-    };
-    schema.columns.iter().filter(|column| column.since <= version).filter_map(line).collect()
-}
-
 /// The chosen tables, and those whose rows lead to theirs.
 pub(super) fn with_dependents(tables: &[Table], chosen: &[bool]) -> Vec<bool> {
     let mut all = chosen.to_vec();
@@ -136,12 +122,8 @@ pub(super) fn pass_over(conn: &Connection, tables: &[Table]) -> Result<(), Store
     let mut stale: Vec<String> = Vec::new();
     while let Some(row) = rows.next()? {
         let (name, shape): (String, String) = (row.get(0)?, row.get(1)?);
-        let mut ours = tables.iter().map(|table| table.schema.table);
-        let refers_to = |table: &str| {
-            let mut references = shape.lines().filter(|line| line.starts_with("reference "));
-            references.any(|line| line.ends_with(&format!(" {}", quoted(table))))
-        };
-        if ours.clone().all(|table| table != name) && ours.any(refers_to) {
+        let ours = |name: &str| tables.iter().any(|table| table.schema.table == name);
+        if !ours(&name) && evolve::parse(&shape)?.references().any(|(table, _)| ours(table)) {
             stale.push(name);
         }
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
-use super::child::{self, ChildTable};
+use super::child::ChildTable;
 use super::evolve::{self, Stale};
 use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
-use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Value, ValueRef};
+use crate::schema::{ColumnSchema, Constant, DeletePolicy, MergeRule, Model, ModelSchema, Shape, Value, ValueRef};
 
 /// The column with a row's clock.
 pub(crate) const CLOCK_COLUMN: &str = "_cfost";
@@ -168,27 +168,25 @@ impl Table {
             .prepare_cached("SELECT version, shape, stale FROM cfost_models WHERE table_name = ?1")?
             .query_row([schema.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
-        let shape = shape(schema);
+        let shape = Shape::of(schema, schema.version);
         match stored {
             None => {
                 conn.execute_batch(&self.create())?;
                 conn.prepare_cached("INSERT INTO cfost_models (table_name, version, shape) VALUES (?1, ?2, ?3)")?
-                    .execute((schema.table, schema.version, shape))?;
+                    .execute((schema.table, schema.version, shape.to_string()))?;
                 Ok(true)
             }
             Some((found, ..)) if found > schema.version => {
                 Err(StoreError::NewerModel { table: schema.table.to_owned(), found, known: schema.version })
             }
             Some((found, stored, stale)) if found < schema.version => {
-                evolve::migrate(conn, self, found, &stored)?;
+                evolve::migrate(conn, self, found, &evolve::parse(&stored)?)?;
                 stale.clear(conn, schema.table)
             }
-            Some((_, stored, stale)) if stored == shape => stale.without_columns().clear(conn, schema.table),
-            Some((_, stored, _)) => Err(StoreError::SchemaChanged {
-                model: schema.model,
-                table: schema.table,
-                what: first_difference(&stored, &shape),
-            }),
+            Some((_, stored, stale)) => {
+                evolve::refuse_changed(schema, &evolve::parse(&stored)?, &shape)?;
+                stale.without_columns().clear(conn, schema.table)
+            }
         }
     }
 }
@@ -253,44 +251,4 @@ fn default_value(column: &ColumnSchema) -> Value {
 fn is_required(column: &ColumnSchema) -> bool {
     let begins = matches!(column.rule, MergeRule::Counter | MergeRule::Text);
     !column.nullable && column.default.is_none() && !begins
-}
-
-/// One line a column, the id first and the indexes last: what must stay equal within a version.
-fn shape(schema: &ModelSchema) -> String {
-    shape_at(schema, schema.version)
-}
-
-/// The shape that the model had in an earlier version, but for indexes, which come and go with any version.
-pub(super) fn shape_at(schema: &ModelSchema, version: u32) -> String {
-    let mut shape = format!("id {}\n", schema.id_column);
-    for column in schema.columns.iter().filter(|column| column.since <= version) {
-        let kept = if column.immutable { " immutable" } else { "" };
-        shape += &format!("column {} {}{kept}\n", column_definition(column), column.rule);
-    }
-    shape += &references::shape(schema, version);
-    if !schema.id_from.is_empty() {
-        shape += &format!("id from {}\n", schema.id_from.join(" "));
-    }
-    if schema.delete == DeletePolicy::Wins {
-        shape += "delete wins\n";
-    }
-    for collection in schema.collections.iter().filter(|collection| collection.since <= version) {
-        shape += &format!("elements {}\n", child::shape(collection));
-    }
-    for index in schema.indexes {
-        shape += &format!("index {}\n", index.columns.join(" "));
-    }
-    shape
-}
-
-pub(super) fn first_difference(stored: &str, current: &str) -> String {
-    let (stored, current): (Vec<_>, Vec<_>) = (stored.lines().collect(), current.lines().collect());
-    let gone = stored.iter().find(|line| !current.contains(line));
-    let new = current.iter().find(|line| !stored.contains(line));
-    match (gone, new) {
-        (Some(gone), Some(new)) => format!("the table has `{gone}`, the model `{new}`"),
-        (Some(gone), None) => format!("the model lacks `{gone}`"),
-        (None, Some(new)) => format!("the table lacks `{new}`"),
-        (None, None) => "the columns are in another order".to_owned(),
-    }
 }
