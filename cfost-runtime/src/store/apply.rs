@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::changes::{self, StoredChange};
 use super::elements::Edited;
 use super::evolve::{self, Stale};
+use super::forms::{Arrives, Target};
 use super::hidden::Hidden;
 use super::history::Index;
 use super::rows::{Rows, fits};
@@ -25,18 +26,15 @@ use super::table::Table;
 #[cfg(feature = "text")]
 use super::texts::{TextAt, Texts};
 use super::touched::Touched;
-use super::write::rule_tag;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 #[cfg(feature = "text")]
-use crate::crdt::Effect;
-#[cfg(feature = "text")]
 use crate::crdt::text::peer_of;
-use crate::crdt::{Life, RowOp, Stamp, Writer};
-use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, ShapeColumn};
+use crate::crdt::{Effect, Life, RowOp, Stamp, Writer};
+use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader};
 #[cfg(feature = "text")]
-use crate::schema::Value;
-use crate::schema::{ColumnSchema, MergeRule, ModelSchema, ValueRef};
+use crate::schema::MergeRule;
+use crate::schema::{ColumnSchema, Value, ValueRef};
 
 /// Applies changes within one SQL transaction.
 pub(super) struct Applier<'c> {
@@ -275,7 +273,7 @@ impl<'c> Applier<'c> {
         if self.chosen.is_some_and(|chosen| !chosen[table]) {
             return Ok(());
         }
-        let schema = self.tables[table].schema;
+        let (schema, version) = (self.tables[table].schema, segment.schema_version());
         let mut shapes: Vec<ShapeFit> = Vec::new();
         let mut newest = Timestamp::ZERO;
         loop {
@@ -283,7 +281,7 @@ impl<'c> Applier<'c> {
                 Ok(Some(op)) => {
                     newest = op.at;
                     if op.shape as usize == shapes.len() {
-                        let fit = ShapeFit::new(schema, op.kind, op.columns);
+                        let fit = ShapeFit::new(&self.tables[table], version, &op);
                         if fit.columns.contains(&None) {
                             self.unknown_columns.insert(table);
                         }
@@ -327,15 +325,7 @@ impl<'c> Applier<'c> {
         } else {
             let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
             let effects: Vec<_> = (fit.columns.iter().zip(op.values))
-                .filter_map(|(target, value)| {
-                    let (Some(Target::Column(column)), Some(value)) = (*target, plain(value)) else { return None };
-                    let schema = &schema.columns[column];
-                    if !fits(value, schema.sql_type, schema.nullable) {
-                        return None;
-                    }
-                    let effect = self.tables[table].effect(op.kind, column, value.clone());
-                    effect.map(|effect| (column, effect))
-                })
+                .filter_map(|(target, value)| self.effect(table, op, (*target)?, plain(value)?))
                 .collect();
             #[cfg(feature = "text")]
             let effects = self.merge_texts(table, op, fit, context, number, effects)?;
@@ -353,6 +343,36 @@ impl<'c> Applier<'c> {
             }
         }
         Ok(())
+    }
+
+    /// What an op's value does to a column, if it does anything.
+    fn effect(
+        &self,
+        table: usize,
+        op: &Op<'_, '_>,
+        target: Target,
+        value: &ValueRef<'_>,
+    ) -> Option<(usize, Effect<Value>)> {
+        let (table, schema) = (&self.tables[table], self.tables[table].schema);
+        match target {
+            Target::Column(column) => {
+                let schema = &schema.columns[column];
+                let fits = fits(value, schema.sql_type, schema.nullable);
+                fits.then(|| table.effect(op.kind, column, value.clone()))?.map(|effect| (column, effect))
+            }
+            Target::Older(older) => match table.forms.convert(older, value) {
+                Ok(Some((Arrives::Column(column), value))) => {
+                    table.effect(op.kind, column, value.into()).map(|effect| (column, effect))
+                }
+                Ok(_) => None,
+                Err(error) => {
+                    let (table, row) = (schema.table, op.row);
+                    tracing::warn!(table, %row, %error, "a value of an older version can't be converted");
+                    None
+                }
+            },
+            Target::Elements(_) | Target::Nowhere => None,
+        }
     }
 
     /// Merges what an op says of a row's texts, and adds what that makes of their columns to its effects.
@@ -397,15 +417,6 @@ impl<'c> Applier<'c> {
     }
 }
 
-/// Where a column of a shape goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Target {
-    /// To the model's column with this number.
-    Column(usize),
-    /// To the model's collection with this number.
-    Elements(usize),
-}
-
 /// How the columns of a shape map to the model's.
 struct ShapeFit {
     columns: Vec<Option<Target>>,
@@ -416,18 +427,13 @@ struct ShapeFit {
 }
 
 impl ShapeFit {
-    fn new(schema: &'static ModelSchema, kind: OpKind, columns: &[ShapeColumn<'_>]) -> Self {
-        // A column that the model doesn't have, or merges by another rule, stays in the oplog.
-        let find = |named: &ShapeColumn<'_>| {
-            let is = |name: &str, rule: MergeRule| name == named.name && rule_tag(rule) == named.rule;
-            let column = schema.columns.iter().position(|column| is(column.name, column.rule));
-            let elements = || schema.collections.iter().position(|collection| is(collection.name, collection.rule));
-            column.map(Target::Column).or_else(|| elements().map(Target::Elements))
-        };
-        let columns: Vec<_> = columns.iter().map(find).collect();
-        let all = (0..schema.columns.len()).all(|n| columns.get(n) == Some(&Some(Target::Column(n))));
+    /// Of the shape of an op, which an app wrote with this version of the model.
+    fn new(table: &Table, version: u32, op: &Op<'_, '_>) -> Self {
+        // A column that the model doesn't have stays in the oplog.
+        let columns: Vec<_> = op.columns.iter().map(|named| table.forms.target(named, version)).collect();
+        let all = (0..table.schema.columns.len()).all(|n| columns.get(n) == Some(&Some(Target::Column(n))));
         let elements = columns.iter().any(|target| matches!(target, Some(Target::Elements(_))));
-        Self { whole: kind == OpKind::Create && all, elements, columns }
+        Self { whole: op.kind == OpKind::Create && all, elements, columns }
     }
 }
 

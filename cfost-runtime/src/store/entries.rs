@@ -60,6 +60,8 @@ pub struct OplogEntry {
     pub log: LogId,
     /// The op's change, by its position in the log.
     pub seq: u64,
+    /// The version of the model that the op was written with: its columns are called as that version calls them in ops.
+    pub schema_version: u32,
 }
 
 /// What an op does to a column.
@@ -111,8 +113,14 @@ impl OplogEntry {
     /// {"mark": "bold", "value": 1, "at": 0, "len": 4}]`, and elements are `{"put": [..], "removed": [..]}`, where what is put is a
     /// set's element, or `{"key": .., "position": .., "value": ..}` without what the op doesn't say.
     pub fn data_json(&self) -> String {
-        let columns = self.data.iter().map(|(name, data)| (name.clone(), data.to_json()));
-        serde_json::Value::Object(columns.collect()).to_string()
+        let mut columns = serde_json::Map::new();
+        for (name, data) in &self.data {
+            // A name that is there twice is first the column, then what it is for apps of older versions.
+            if !columns.contains_key(name) {
+                columns.insert(name.clone(), data.to_json());
+            }
+        }
+        serde_json::Value::Object(columns).to_string()
     }
 }
 
@@ -238,13 +246,13 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
         "CREATE TEMP TABLE IF NOT EXISTS cfost_oplog (
            id TEXT NOT NULL, device_id TEXT NOT NULL, timestamp INTEGER NOT NULL, at_ms INTEGER NOT NULL,
            \"table\" TEXT NOT NULL, op_type TEXT NOT NULL, row_id BLOB NOT NULL, data TEXT NOT NULL,
-           log TEXT NOT NULL, seq INTEGER NOT NULL
+           log TEXT NOT NULL, seq INTEGER NOT NULL, schema_version INTEGER NOT NULL
          );
          CREATE TEMP TABLE IF NOT EXISTS cfost_oplog_read (log BLOB PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL);",
     )?;
     forget_rewritten(conn, state)?;
     let mut insert =
-        conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
+        conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
     let mut read = conn.prepare_cached("SELECT seq, id FROM temp.cfost_oplog_read WHERE log = ?1")?;
     let mut save = conn.prepare_cached("INSERT OR REPLACE INTO temp.cfost_oplog_read VALUES (?1, ?2, ?3)")?;
     for log in state.registry.iter() {
@@ -268,6 +276,7 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
                 entry.data_json(),
                 entry.log.to_string(),
                 entry.seq as i64,
+                entry.schema_version,
             ))?;
             Ok(())
         })?;
@@ -331,10 +340,10 @@ pub(super) fn read_change(
         let opened = opener.open(epoch, header, number, sealed).and_then(SegmentReader::new);
         // Of what its author wrote wrongly, or a newer app wrote, there is nothing to show.
         let Ok(mut segment) = opened else { continue };
-        let table = segment.table().to_owned();
+        let (table, version) = (segment.table().to_owned(), segment.schema_version());
         while let Ok(Some(op)) = segment.next_op() {
             if wanted(&table, &op.row) {
-                visit(entry_of(log, stored, &table, &op, index))?;
+                visit(entry_of(log, stored, (&table, version), &op, index))?;
             }
             index += 1;
         }
@@ -386,7 +395,13 @@ impl From<crate::crdt::text::DeltaEdit> for TextData {
     }
 }
 
-fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_>, index: u32) -> OplogEntry {
+fn entry_of(
+    log: &LogRow,
+    stored: &StoredChange<'_>,
+    (table, schema_version): (&str, u32),
+    op: &Op<'_, '_>,
+    index: u32,
+) -> OplogEntry {
     let data = op.columns.iter().zip(op.values).map(|(column, value)| {
         let data = match (column.rule, value) {
             (RuleTag::COUNTER, OpValue::Plain(ValueRef::Integer(delta))) => OpData::Add(*delta),
@@ -411,5 +426,6 @@ fn entry_of(log: &LogRow, stored: &StoredChange<'_>, table: &str, op: &Op<'_, '_
         data: data.collect(),
         log: log.id,
         seq: stored.header.seq(),
+        schema_version,
     }
 }

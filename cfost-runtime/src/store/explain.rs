@@ -23,9 +23,12 @@ impl Store {
     /// Why a row is as it is.
     pub(crate) fn explain(&self, table: usize, id: Uuid) -> Result<Explanation> {
         self.in_snapshot(|conn, state| {
-            let entries = entries_of(conn, &self.tables, state, (table, id))?;
+            let mut entries = entries_of(conn, &self.tables, state, (table, id))?;
             if entries.is_empty() {
                 return Err(HistoryError::NeverExisted { table: self.tables[table].schema.table, id }.into());
+            }
+            for Entry { entry, .. } in &mut entries {
+                entry.data = self.tables[table].forms.translated(std::mem::take(&mut entry.data), entry.schema_version);
             }
             let mut rows = Rows::new(conn, &self.tables);
             let (place, row) = rows.load(table, &id, &state.hidden)?;
@@ -55,7 +58,7 @@ impl Store {
 /// Puts an explanation together.
 pub(super) struct Explainer<'a> {
     state: &'a State,
-    /// The row's entries, oldest first.
+    /// The row's entries, oldest first, in the model's own terms.
     pub(super) entries: &'a [Entry],
     causality: Causality<'a>,
 }

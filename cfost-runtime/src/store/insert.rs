@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::edits::{CollectionEdits, Part, Scope};
 use super::elements::read_elements;
+use super::forms::ForOlder;
 use super::rows::Place;
 use super::write::{WriteTx, inline, of_part, tagged, written};
 use crate::clock::Timestamp;
@@ -19,10 +20,11 @@ impl WriteTx<'_> {
     pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
-        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns), &inline)?;
+        let older = self.tables[table].forms.of_create(&values.columns);
+        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns, &older), &inline)?;
         let id = self.row_id(table, id, &values.columns, at)?;
         self.check_parents(table, id, values.columns.iter().enumerate())?;
-        self.insert_at(table, id, values, at, (&planned, &inline))?;
+        self.insert_at(table, id, (values, older), at, (&planned, &inline))?;
         Ok(id)
     }
 
@@ -30,8 +32,9 @@ impl WriteTx<'_> {
     pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
-        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns), &inline)?;
-        self.insert_at(table, id, values, at, (&planned, &inline))
+        let older = self.tables[table].forms.of_create(&values.columns);
+        let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns, &older), &inline)?;
+        self.insert_at(table, id, (values, older), at, (&planned, &inline))
     }
 
     /// Writes a new row. Of its elements, which are planned, `inline` are part of its op.
@@ -39,14 +42,14 @@ impl WriteTx<'_> {
         &mut self,
         table: usize,
         id: Uuid,
-        values: &RowValues<'_>,
+        (values, older): (&RowValues<'_>, ForOlder),
         at: Timestamp,
         (planned, inline): (&'p [CollectionEdits<'p>], &[Part<'p, 'p>]),
     ) -> Result<()> {
         let stamp = self.stamp(at);
         self.broken = true;
         if !self.rows.create(table, &id, values.columns.iter(), stamp, &mut self.state.hidden)? {
-            return self.insert_again(table, id, values, stamp);
+            return self.insert_again(table, id, (values, older), stamp);
         }
         #[cfg(feature = "text")]
         let (payloads, following) = {
@@ -59,7 +62,7 @@ impl WriteTx<'_> {
         for part in inline {
             self.merge_part(table, &id, part, true, stamp)?;
         }
-        self.push_create(table, &id, &values.columns, inline, &payloads)?;
+        self.push_create(table, &id, (&values.columns, older), inline, &payloads)?;
         self.broken = false;
         #[cfg(feature = "text")]
         self.write_following(table, &id, following)?;
@@ -79,7 +82,13 @@ impl WriteTx<'_> {
 
     /// Inserts over a row that has been deleted. Its counters go on from where they were: the op has the
     /// deltas that lead to what was inserted. Its elements are back with it, and become those inserted.
-    fn insert_again(&mut self, table: usize, id: Uuid, given: &RowValues<'_>, stamp: Stamp) -> Result<()> {
+    fn insert_again(
+        &mut self,
+        table: usize,
+        id: Uuid,
+        (given, older): (&RowValues<'_>, ForOlder),
+        stamp: Stamp,
+    ) -> Result<()> {
         let (values, collections) = (&given.columns, &given.collections);
         let schema = self.tables[table].schema;
         let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
@@ -99,7 +108,7 @@ impl WriteTx<'_> {
         let payloads: Vec<Vec<u8>> = texts.map(|_| Vec::new()).collect();
         let op = RowOp { stamp, life: Life::Alive, effects };
         self.rows.merge_into(table, &id, (place, row), op, &self.state.registry, &mut self.state.hidden)?;
-        self.push_create(table, &id, &values, &[], &payloads)?;
+        self.push_create(table, &id, (&values, older), &[], &payloads)?;
         self.broken = false;
         #[cfg(feature = "text")]
         self.update_texts(table, &id, None, &before, given)?;
@@ -131,18 +140,18 @@ impl WriteTx<'_> {
         Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
     }
 
-    /// Writes the op of an insert, with what it says of texts.
+    /// Writes the op of an insert, with what it says of texts, and what it carries for older versions.
     fn push_create(
         &mut self,
         table: usize,
         id: &Uuid,
-        values: &[ValueRef<'_>],
+        (values, older): (&[ValueRef<'_>], ForOlder),
         parts: &[Part<'_, '_>],
         texts: &[Vec<u8>],
     ) -> Result<()> {
-        let schema = self.tables[table].schema;
+        let (schema, same) = (self.tables[table].schema, self.tables[table].forms.are_the_same());
         let segment = self.segment(table);
-        if parts.is_empty() && texts.is_empty() {
+        if parts.is_empty() && texts.is_empty() && same {
             let shape = match segment.create {
                 Some(shape) => shape,
                 None => {
@@ -152,7 +161,8 @@ impl WriteTx<'_> {
             };
             segment.writer.push(shape, id, values.iter().cloned())?;
         } else {
-            let columns: Vec<_> = schema.columns.iter().map(tagged).chain(parts.iter().map(of_part(schema))).collect();
+            let columns = schema.columns.iter().map(tagged).chain(older.columns);
+            let columns: Vec<_> = columns.chain(parts.iter().map(of_part(schema))).collect();
             let shape = segment.writer.shape(OpKind::Create, &columns)?;
             let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
             let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
@@ -161,23 +171,25 @@ impl WriteTx<'_> {
                 MergeRule::Text => OpValue::Composite(texts.next().map_or(&[], Vec::as_slice)),
                 _ => OpValue::Plain(value.clone()),
             });
-            segment.writer.push_values(shape, id, values.chain(composites))?;
+            let older = older.values.into_iter().map(OpValue::Plain);
+            segment.writer.push_values(shape, id, values.chain(older).chain(composites))?;
         }
         self.chunk.ops += 1;
         Ok(())
     }
 }
 
-/// What an insert's op carries of the columns: of a long text nothing, since that follows.
-fn carried<'c, 'v>(schema: &ModelSchema, columns: &'c [ValueRef<'v>]) -> Cow<'c, [ValueRef<'v>]> {
+/// What an insert's op carries: of a long text nothing, since that follows.
+fn carried<'c, 'v>(schema: &ModelSchema, columns: &'c [ValueRef<'v>], older: &ForOlder) -> Cow<'c, [ValueRef<'v>]> {
     let follows = |(value, column): (&ValueRef<'_>, &ColumnSchema)| {
         column.rule == MergeRule::Text && matches!(value, ValueRef::Text(text) if text.len() > INLINE_BYTES_MAX)
     };
-    if !columns.iter().zip(schema.columns).any(follows) {
+    if older.values.is_empty() && !columns.iter().zip(schema.columns).any(follows) {
         return Cow::Borrowed(columns);
     }
     let carried = columns.iter().zip(schema.columns);
-    carried.map(|(value, column)| if follows((value, column)) { ValueRef::Null } else { value.clone() }).collect()
+    let of_model = carried.map(|(value, column)| if follows((value, column)) { ValueRef::Null } else { value.clone() });
+    of_model.chain(older.values.iter().cloned()).collect()
 }
 
 /// The longest text that a row's create carries itself.

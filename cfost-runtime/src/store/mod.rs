@@ -24,6 +24,7 @@ mod explain;
 mod explain_elements;
 mod explanation;
 mod fork;
+mod forms;
 mod functions;
 mod hidden;
 mod history;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::StoreError;
 use super::child::ChildTable;
 use super::evolve::{self, Stale};
+use super::forms::Forms;
 use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
@@ -43,6 +44,8 @@ pub(crate) struct Table {
     pub(crate) children: Vec<ChildTable>,
     /// How its rows are linked to others.
     pub(super) links: Links,
+    /// How ops of all versions fit the model.
+    pub(super) forms: Forms,
 }
 
 impl Table {
@@ -53,6 +56,7 @@ impl Table {
         let list = columns.iter().fold(String::new(), |list, column| list + column + ", ");
         let marks: String = (0..columns.len()).map(|n| format!("?{}, ", n + 2)).collect();
         let clock_mark = columns.len() + 2;
+        let forms = Forms::new(schema);
         Self {
             insert: format!(
                 "INSERT INTO {name} ({id}, {list}{CLOCK_COLUMN}) VALUES (?1, {marks}?{clock_mark}) \
@@ -62,10 +66,12 @@ impl Table {
             delete: format!("DELETE FROM {name} WHERE {id} = ?1"),
             select_all: format!("SELECT {list}{id} FROM {name} ORDER BY {id}"),
             count: format!("SELECT count(*) FROM {name}"),
-            names_bytes: (schema.columns.iter().map(|column| column.name))
-                .chain(schema.collections.iter().map(|collection| collection.name))
+            names_bytes: (schema.columns.iter().map(|column| column.op_name))
+                .chain(schema.collections.iter().map(|collection| collection.op_name))
                 .map(|name| name.len() + 4)
-                .sum(),
+                .sum::<usize>()
+                + forms.names_bytes(),
+            forms,
             children: schema.collections.iter().map(|of| ChildTable::new(schema, of)).collect(),
             defaults: schema.columns.iter().map(default_value).collect(),
             required: schema.columns.iter().map(is_required).collect(),

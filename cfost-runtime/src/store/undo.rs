@@ -185,7 +185,8 @@ fn touched_rows(
                 let new = || Touch { order: ops, ..Touch::default() };
                 let touch = touched.entry((table, entry.row_id)).or_insert_with(new);
                 touch.inserted |= entry.op_type == OpKind::Create;
-                touch.columns.extend(entry.data.into_iter().map(|(name, _)| name));
+                let data = tables[table].forms.translated(entry.data, entry.schema_version);
+                touch.columns.extend(data.into_iter().map(|(name, _)| name));
             }
             Ok(())
         })?;

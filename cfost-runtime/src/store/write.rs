@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::edits::{self, CollectionEdits, Mint, Part, Scope};
 use super::elements::{Edited, read_elements};
+use super::forms::OpColumn;
 use super::history::Index;
 use super::layout::SEQ_MAX;
 use super::rows::{Place, Rows};
@@ -186,13 +187,14 @@ impl<'c> WriteTx<'c> {
         }
         self.check_parents(table, *id, changed.iter().map(|&column| (column, &after.columns[column])))?;
         let column = |&column: &usize| written(schema.columns[column].rule, &before[column], &after.columns[column]);
-        let values: Vec<_> = changed.iter().map(column).collect();
+        let older = self.tables[table].forms.of_update(&changed, &after.columns);
+        let values: Vec<_> = changed.iter().map(column).chain(older.values).collect();
         let inline = inline(&planned);
         if !inline.is_empty() || planned.is_empty() {
-            self.write_update(table, id, Some(row), (&changed, &values), &inline)?;
+            self.write_update(table, id, Some(row), (&changed, &older.columns, &values), &inline)?;
         } else {
             if !changed.is_empty() {
-                self.write_update(table, id, Some(row), (&changed, &values), &[])?;
+                self.write_update(table, id, Some(row), (&changed, &older.columns, &values), &[])?;
             }
             self.write_parts(table, id, &planned)?;
         }
@@ -204,18 +206,19 @@ impl<'c> WriteTx<'c> {
     /// Writes elements as one op after the other, each as large as ops should be.
     pub(super) fn write_parts(&mut self, table: usize, id: &Uuid, planned: &[CollectionEdits<'_>]) -> Result<()> {
         for part in planned.iter().flat_map(|edits| edits.parts(OP_ELEMENTS_BYTES)) {
-            self.write_update(table, id, None, (&[], &[]), &[part])?;
+            self.write_update(table, id, None, (&[], &[], &[]), &[part])?;
         }
         Ok(())
     }
 
-    /// Writes an update of a visible row, which has been loaded if it is given.
+    /// Writes an update of a visible row, which has been loaded if it is given. The values are those of the changed
+    /// columns, then those of the older forms that go with them.
     fn write_update(
         &mut self,
         table: usize,
         id: &Uuid,
         row: Option<Row<Value>>,
-        (changed, values): (&[usize], &[ValueRef<'_>]),
+        (changed, older, values): (&[usize], &[OpColumn], &[ValueRef<'_>]),
         parts: &[Part<'_, '_>],
     ) -> Result<()> {
         let schema = self.tables[table].schema;
@@ -233,6 +236,7 @@ impl<'c> WriteTx<'c> {
             self.merge_part(table, id, part, shown, stamp)?;
         }
         let columns = changed.iter().map(|&column| tagged(&schema.columns[column]));
+        let columns = columns.chain(older.iter().copied());
         let columns: Vec<_> = columns.chain(parts.iter().map(of_part(schema))).collect();
         let payloads: Vec<_> = parts.iter().map(Part::payload).collect();
         let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
@@ -531,12 +535,12 @@ pub(super) fn inline<'p, 'v>(planned: &'p [CollectionEdits<'v>]) -> Vec<Part<'p,
 pub(super) fn of_part<'s>(schema: &'static ModelSchema) -> impl Fn(&Part<'_, '_>) -> (RuleTag, &'s str) {
     |part| {
         let collection = &schema.collections[part.of.collection];
-        (rule_tag(collection.rule), collection.name)
+        (rule_tag(collection.rule), collection.op_name)
     }
 }
 
-pub(super) fn tagged(column: &'static ColumnSchema) -> (RuleTag, &'static str) {
-    (rule_tag(column.rule), column.name)
+pub(super) fn tagged(column: &'static ColumnSchema) -> OpColumn {
+    (rule_tag(column.rule), column.op_name)
 }
 
 pub(super) fn rule_tag(rule: MergeRule) -> RuleTag {
