@@ -13,6 +13,8 @@ mod pairing;
 mod queries;
 mod replica;
 mod row_changes;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use account::{DeviceInfo, Registration, User};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::header::{Header, HeaderParts};
+use super::header::Header;
 use super::{ChangeId, LogId, OplogError, PackedChange, SpaceId};
 
 /// The newest change of a log: its number and its id.
@@ -44,15 +44,7 @@ impl Chain {
     /// # Errors
     /// When the change can't follow here: it depends on its own log. The chain stays as it was then.
     pub fn next(&mut self, change: &PackedChange<'_>, commitment: &[u8; 32]) -> Result<(Header, ChangeId), OplogError> {
-        let parts = HeaderParts {
-            flags: change.flags,
-            epoch: change.epoch,
-            commitment,
-            nonce: &change.nonce,
-            deps: &change.deps,
-            segments: change.segments.len(),
-        };
-        let mut header = Header::begin(self, &parts)?;
+        let mut header = Header::begin(self, &change.parts(commitment))?;
         for sealed in &change.segments {
             header.push_segment(sealed);
         }

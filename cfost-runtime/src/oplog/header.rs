@@ -2,6 +2,7 @@
 
 use super::bytes::ByteReader;
 use super::limits::{CHANGE_BYTES_MAX, DEPS_MAX, SEGMENTS_MAX};
+use super::newest::newest;
 use super::sign::change_id;
 use super::{Chain, ChangeId, Head, LogId, OplogError, SpaceId};
 
@@ -11,11 +12,13 @@ pub const HEADER_VERSION: u8 = 1;
 /// The suite of algorithms: Ed25519, BLAKE3, XChaCha20-Poly1305.
 pub const HEADER_SUITE: u8 = 1;
 
-/// The kind of changes that hold ops.
+/// The kind of changes that hold ops. A change of another kind says more than this one does: its header has an
+/// extension, which is hashed with it.
 pub const HEADER_KIND_OPS: u8 = 1;
 
 /// Where the fields of a header begin, in bytes.
 mod offset {
+    pub(super) const KIND: usize = 2;
     pub(super) const FLAGS: usize = 3;
     pub(super) const SPACE: usize = 4;
     pub(super) const AUTHOR: usize = 20;
@@ -36,10 +39,16 @@ pub const HEADER_DEP_BYTES: usize = 16 + 8 + 32;
 /// The bytes of a segment in a header: the length and the hash of its sealed bytes.
 pub const HEADER_SEGMENT_BYTES: usize = 4 + 32;
 
+/// The bytes that say how long a header's extension is.
+const EXTENSION_HEAD_BYTES: usize = 4;
+
 /// The fewest bytes of a sealed segment: its compression byte and the authentication tag.
 pub const SEALED_BYTES_MIN: usize = 1 + 16;
 
-/// The flags of a change.
+/// The bits of the flags that are hashed. The others concern the packing, and are no part of a header.
+const FLAGS_MASK: u8 = 0x0f;
+
+/// The flags of a change. Those that this build doesn't know are kept: they are hashed with the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeFlags(u8);
 
@@ -58,8 +67,19 @@ impl ChangeFlags {
         self.0
     }
 
+    /// The flags of a header; `None` if a bit is set that none has.
     pub(super) const fn from_u8(byte: u8) -> Option<Self> {
-        if byte <= 1 { Some(Self(byte)) } else { None }
+        if byte & !FLAGS_MASK == 0 { Some(Self(byte)) } else { None }
+    }
+
+    /// The flags in a byte that has other bits too.
+    pub(super) const fn of_packed(byte: u8) -> Self {
+        Self(byte & FLAGS_MASK)
+    }
+
+    /// Whether there is no flag but `known` ones.
+    const fn is_within(self, known: Self) -> bool {
+        self.0 & !known.0 == 0
     }
 }
 
@@ -80,12 +100,16 @@ pub struct Dep {
 pub struct Header {
     bytes: Vec<u8>,
     deps: usize,
+    /// The bytes of the extension, with its length.
+    extension: usize,
     segments: usize,
 }
 
 /// What a header is made of beyond its place in the chain.
 pub(super) struct HeaderParts<'a> {
+    pub(super) kind: u8,
     pub(super) flags: ChangeFlags,
+    pub(super) extension: &'a [u8],
     pub(super) epoch: u32,
     pub(super) commitment: &'a [u8; 32],
     pub(super) nonce: &'a [u8; 24],
@@ -100,9 +124,12 @@ impl Header {
         check_deps(chain.log, parts.deps)?;
         check_max("segments of one change", parts.segments, SEGMENTS_MAX)?;
         let seq = chain.next_seq()?;
-        let len = offset::DEPS + parts.deps.len() * HEADER_DEP_BYTES + parts.segments * HEADER_SEGMENT_BYTES;
+        check_max("bytes of one change", parts.extension.len(), CHANGE_BYTES_MAX)?;
+        let extension = if parts.kind == HEADER_KIND_OPS { 0 } else { EXTENSION_HEAD_BYTES + parts.extension.len() };
+        let len =
+            offset::DEPS + parts.deps.len() * HEADER_DEP_BYTES + extension + parts.segments * HEADER_SEGMENT_BYTES;
         let mut bytes = Vec::with_capacity(len);
-        bytes.extend_from_slice(&[HEADER_VERSION, HEADER_SUITE, HEADER_KIND_OPS, parts.flags.as_u8()]);
+        bytes.extend_from_slice(&[HEADER_VERSION, HEADER_SUITE, parts.kind, parts.flags.as_u8()]);
         bytes.extend_from_slice(chain.space.as_bytes());
         bytes.extend_from_slice(&chain.author);
         bytes.extend_from_slice(chain.log.as_bytes());
@@ -118,7 +145,11 @@ impl Header {
             bytes.extend_from_slice(&dep.head.seq.to_le_bytes());
             bytes.extend_from_slice(dep.head.id.as_bytes());
         }
-        Ok(Self { bytes, deps: parts.deps.len(), segments: parts.segments })
+        if extension > 0 {
+            bytes.extend_from_slice(&(parts.extension.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(parts.extension);
+        }
+        Ok(Self { bytes, deps: parts.deps.len(), extension, segments: parts.segments })
     }
 
     /// Adds the length and the hash of the next segment, as it is sealed.
@@ -133,14 +164,16 @@ impl Header {
     /// When the bytes are no header, or not the only way to write it.
     pub fn decode(bytes: &[u8]) -> Result<Self, OplogError> {
         let mut reader = ByteReader::new("header", bytes);
-        for (what, known) in
-            [("header", HEADER_VERSION), ("header's suite", HEADER_SUITE), ("header's kind", HEADER_KIND_OPS)]
-        {
+        for (what, known) in [("header", HEADER_VERSION), ("header's suite", HEADER_SUITE)] {
             match reader.u8()? {
                 version if version > known => return Err(OplogError::Newer { what, version, known }),
                 0 => return Err(reader.malformed("a version that never was")),
                 _ => {}
             }
+        }
+        let kind = reader.u8()?;
+        if kind == 0 {
+            return Err(reader.malformed("a kind that never was"));
         }
         if ChangeFlags::from_u8(reader.u8()?).is_none() {
             return Err(reader.malformed("an unknown flag"));
@@ -164,6 +197,7 @@ impl Header {
             };
             order.check(&dep).map_err(|reason| reader.malformed(reason))?;
         }
+        let extension = if kind == HEADER_KIND_OPS { 0 } else { read_extension(&mut reader)? };
         let segments = reader.check_count("segments of one change", segments, HEADER_SEGMENT_BYTES, SEGMENTS_MAX)?;
         let mut total = 0;
         for _ in 0..segments {
@@ -176,7 +210,7 @@ impl Header {
             reader.take(32)?;
         }
         reader.end()?;
-        Ok(Self { bytes: bytes.to_vec(), deps, segments })
+        Ok(Self { bytes: bytes.to_vec(), deps, extension, segments })
     }
 
     /// The canonical bytes.
@@ -187,6 +221,34 @@ impl Header {
     /// The change's id: the hash of these bytes.
     pub fn id(&self) -> ChangeId {
         change_id(&self.bytes)
+    }
+
+    /// That this build knows what the change is. One of a newer app is verified, kept and relayed like any other,
+    /// and waits for that app.
+    ///
+    /// # Errors
+    /// [`OplogError::Newer`] for a kind or a flag beyond those known.
+    pub fn check_known(&self) -> Result<(), OplogError> {
+        let (kind, newest) = (self.kind(), newest());
+        if kind > newest.kind {
+            return Err(OplogError::Newer { what: "kind of a change", version: kind, known: newest.kind });
+        }
+        if !self.flags().is_within(newest.flags) {
+            let (version, known) = (self.flags().as_u8(), newest.flags.as_u8());
+            return Err(OplogError::Newer { what: "set of flags of a change", version, known });
+        }
+        Ok(())
+    }
+
+    /// What kind of change it is: [`HEADER_KIND_OPS`], or a newer app's.
+    pub fn kind(&self) -> u8 {
+        self.bytes[offset::KIND]
+    }
+
+    /// What a change of a newer kind says beyond the fields of all; empty for one of [`HEADER_KIND_OPS`].
+    pub fn extension(&self) -> &[u8] {
+        let end = self.prefix_len();
+        self.bytes.get(end - self.extension + EXTENSION_HEAD_BYTES..end).unwrap_or_default()
     }
 
     /// What the change is, beside what it holds.
@@ -265,7 +327,7 @@ impl Header {
     }
 
     const fn prefix_len(&self) -> usize {
-        offset::DEPS + self.deps * HEADER_DEP_BYTES
+        offset::DEPS + self.deps * HEADER_DEP_BYTES + self.extension
     }
 
     fn array_at<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -273,6 +335,14 @@ impl Header {
         array.copy_from_slice(&self.bytes[at..at + N]);
         array
     }
+}
+
+/// The length of an extension: it and its length in 4 bytes.
+fn read_extension(reader: &mut ByteReader<'_>) -> Result<usize, OplogError> {
+    let len = reader.u32()? as usize;
+    check_max("bytes of one change", len, CHANGE_BYTES_MAX)?;
+    reader.take(len)?;
+    Ok(EXTENSION_HEAD_BYTES + len)
 }
 
 /// Checks, one after the other, that deps are in the only order there is, and not on the change's own
@@ -317,6 +387,7 @@ pub(super) fn check_max(what: &'static str, found: usize, max: usize) -> Result<
 
 /// That the offsets are those of fields one after the other.
 const _: () = {
+    assert!(offset::FLAGS == offset::KIND + 1 && offset::SPACE == offset::FLAGS + 1);
     assert!(offset::AUTHOR == offset::SPACE + 16 && offset::LOG == offset::AUTHOR + 32);
     assert!(offset::SEQ == offset::LOG + 16 && offset::PREVIOUS == offset::SEQ + 8);
     assert!(offset::EPOCH == offset::PREVIOUS + 32 && offset::COMMITMENT == offset::EPOCH + 4);

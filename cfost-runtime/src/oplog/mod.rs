@@ -19,6 +19,7 @@ mod error;
 mod header;
 mod id;
 pub mod limits;
+pub(crate) mod newest;
 mod packed;
 mod run;
 mod seal;

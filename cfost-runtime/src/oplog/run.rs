@@ -6,8 +6,8 @@ use super::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX};
 use super::sign::{author_key, verify_with};
 use super::{Chain, ChangeId, LogId, OplogError, PackedChange, SpaceId};
 
-/// The version of a run, its first byte. It stands for the versions of all that is inside: a run of
-/// version 1 holds changes of header version 1, suite 1 and kind 1.
+/// The version of a run, its first byte. It stands for the versions of all that is inside and can't be read without
+/// knowing them: a run of version 1 holds changes of header version 1 and suite 1, packed in version 0.
 pub const RUN_VERSION: u8 = 1;
 
 /// The fewest bytes of an epoch in a run: its number, its commitment.
@@ -121,6 +121,16 @@ impl Run {
         let signatures = decode_signatures(&mut reader, first_seq, count)?;
         reader.end()?;
         Ok(Self { space, log, author, first_seq, epochs, changes, signatures })
+    }
+
+    /// The space and the log of a run of any version, of the 33 bytes that all versions begin with.
+    ///
+    /// # Errors
+    /// When the bytes are fewer.
+    pub fn names(bytes: &[u8]) -> Result<(SpaceId, LogId), OplogError> {
+        let mut reader = ByteReader::new("run", bytes);
+        reader.u8()?;
+        Ok((SpaceId::from_bytes(reader.array()?), LogId::from_bytes(reader.array()?)))
     }
 
     /// The number of the last change.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::bytes::{ByteReader, put_slice, varint_bytes};
 use super::header::{ChangeFlags, Dep, Header, HeaderParts, SEALED_BYTES_MIN, check_max};
 use super::limits::{CHANGE_BYTES_MAX, COMPRESS_BYTES_MIN, DECOMPRESSION_RATIO_MAX, PAYLOAD_BYTES_MAX};
+use super::newest::newest;
 use super::packed::put_head;
 use super::sign::key_commitment;
 use super::{Chain, ChangeId, OplogError};
@@ -105,7 +106,9 @@ impl Sealer {
         payloads: &[&[u8]],
     ) -> Result<(Vec<u8>, ChangeId), OplogError> {
         let parts = HeaderParts {
+            kind: newest().kind,
             flags,
+            extension: &[],
             epoch: epoch.epoch,
             commitment: &epoch.commitment,
             nonce,
@@ -117,7 +120,7 @@ impl Sealer {
         self.associated.extend_from_slice(header.prefix());
         let body: usize = payloads.iter().map(|payload| payload.len() + SEALED_BYTES_MIN + 4).sum();
         let mut packed = Vec::with_capacity(body + 48 + 60 * deps.len());
-        put_head(&mut packed, flags, epoch.epoch, nonce, deps, payloads.len());
+        put_head(&mut packed, &parts);
         let cipher = epoch.cipher();
         for (index, payload) in (0..).zip(payloads) {
             check_max("bytes of one segment", payload.len(), PAYLOAD_BYTES_MAX)?;
@@ -209,7 +212,7 @@ impl Opener {
     /// The payload of segment `index` of the change with this header, of its sealed bytes.
     ///
     /// # Errors
-    /// [`OplogError::WrongKey`] when `epoch` isn't what the change was sealed with,
+    /// [`OplogError::Newer`] when a newer app wrote it, [`OplogError::WrongKey`] when `epoch` isn't what the change was sealed with,
     /// [`OplogError::Sealed`] when the bytes were altered, or an error of the compressed form.
     pub fn open(
         &mut self,
@@ -218,6 +221,7 @@ impl Opener {
         index: usize,
         sealed: &[u8],
     ) -> Result<&[u8], OplogError> {
+        header.check_known()?;
         let (log, seq) = (header.log(), header.seq());
         if epoch.epoch != header.epoch() || epoch.commitment != header.commitment() {
             return Err(OplogError::WrongKey { log, seq, epoch: header.epoch() });

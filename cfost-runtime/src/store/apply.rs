@@ -219,6 +219,9 @@ impl<'c> Applier<'c> {
     /// Opens the segments of a change; an altered or malformed one is left empty.
     fn open(&mut self, stored: &StoredChange<'_>, secrets: &Secrets) -> Readiness {
         let header = stored.header;
+        if header.check_known().is_err() {
+            return Readiness::Waits;
+        }
         let Some(epoch) = secrets.epoch(header.space(), header.epoch()) else { return Readiness::Waits };
         let segments = &stored.change.segments;
         self.opened_at = Timestamp::MAX;

@@ -21,7 +21,7 @@ use super::{Registry, StoreError};
 use super::{history, layout};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::oplog::{ChangeId, Head, LogId, Opener, Sealer, verify_change};
+use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, Sealer, verify_change};
 use crate::schema::{Element, RowValues, Value};
 #[cfg(feature = "text")]
 use crate::schema::{Text, TextValue};
@@ -302,8 +302,11 @@ fn check_log(
         let (header, seq) = (stored.header, stored.header.seq());
         if let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) {
             for (index, sealed) in stored.change.segments.iter().enumerate() {
-                let opened = opener.open(epoch, header, index, sealed);
-                opened.map_err(|error| changes::unreadable(header, &error))?;
+                match opener.open(epoch, header, index, sealed) {
+                    // What a newer app wrote waits, and is as sound as its signature.
+                    Ok(_) | Err(OplogError::Newer { .. }) => {}
+                    Err(error) => return Err(changes::unreadable(header, &error)),
+                }
             }
         }
         let mut rows = signatures.query([layout::position(log.number, seq)])?;

@@ -109,6 +109,9 @@ pub enum Refusal {
     Forked,
     /// The run needs more room than this device may use for it. The log is left out of this session.
     Bounded,
+    /// A newer app wrote the run in a way that can't even be verified here. The log is left out of this session;
+    /// an upgrade of this app will read it.
+    Newer(OplogError),
     /// The run is altered or forged: the session ends.
     Invalid(OplogError),
 }

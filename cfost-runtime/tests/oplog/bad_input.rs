@@ -159,8 +159,9 @@ fn a_change_has_one_encoding() {
     PackedChange::decode(&packed(&[1], &[0], &[0], &one)).unwrap();
     PackedChange::decode(&packed(&[0], &[0], &[0], &[0])).unwrap();
     for (bytes, reason) in [
-        (packed(&[2], &[0], &[0], &one), "an unknown flag"),
-        (packed(&[0x80], &[0], &[0], &one), "an unknown flag"),
+        (packed(&[0x10, 0, 0], &[0], &[0], &one), "a kind that is not another one"),
+        (packed(&[0x10, 1, 0], &[0], &[0], &one), "a kind that is not another one"),
+        (packed(&[0x10, 2, 99], &[0], &[0], &one), "a length beyond the end of the bytes"),
         (packed(&[0], &[0x80, 0], &[0], &one), "a number in more bytes than it needs"),
         (packed(&[0], &[0xff, 0xff, 0xff, 0xff, 0x1f], &[0], &one), "a number beyond 32 bits"),
         (
@@ -208,11 +209,12 @@ fn a_header_has_one_encoding() {
         header[at..at + bytes.len()].copy_from_slice(bytes);
         Header::decode(&header)
     };
-    for (at, what) in [(0, "header"), (1, "header's suite"), (2, "header's kind")] {
+    for (at, what) in [(0, "header"), (1, "header's suite")] {
         assert_eq!(with(at, &[2]).unwrap_err(), OplogError::Newer { what, version: 2, known: 1 });
         assert_malformed(with(at, &[0]), "a version that never was");
     }
-    assert_malformed(with(3, &[2]), "an unknown flag");
+    assert_malformed(with(2, &[0]), "a kind that never was");
+    assert_malformed(with(3, &[0x10]), "an unknown flag");
     assert_malformed(with(68, &[0]), "a sequence number that doesn't fit the previous change");
     assert_malformed(with(68, &[2]), "a sequence number that doesn't fit the previous change");
     assert_malformed(with(76, &[1]), "a sequence number that doesn't fit the previous change");

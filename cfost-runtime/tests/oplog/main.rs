@@ -5,6 +5,7 @@ mod clock;
 mod elements;
 mod golden;
 mod maker;
+mod newer;
 mod properties;
 
 use proptest::test_runner::{Config, FileFailurePersistence};

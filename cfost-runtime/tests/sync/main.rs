@@ -7,6 +7,7 @@ mod fleet;
 mod handshake;
 mod hostile;
 mod model;
+mod newer;
 mod pressure;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::super::OplogError;
 use super::super::bytes::ByteReader;
 use super::super::limits::{CHANGE_OPS_MAX, COLUMNS_MAX, PAYLOAD_BYTES_MAX};
+use super::super::newest::newest;
 use super::value::next_value;
 use super::write::op_timestamp;
 use super::{OpKind, OpValue, RuleTag, SEGMENT_FORMAT, has_duplicate, too_large};
@@ -79,10 +80,11 @@ impl<'a> SegmentReader<'a> {
         }
         let mut reader = ByteReader::new("segment", payload);
         let format = reader.u8()?;
-        if format > SEGMENT_FORMAT {
-            return Err(OplogError::Newer { what: "segment", version: format, known: SEGMENT_FORMAT });
+        let known = newest().segment;
+        if format > known {
+            return Err(OplogError::Newer { what: "segment", version: format, known });
         }
-        if format != SEGMENT_FORMAT {
+        if format < SEGMENT_FORMAT {
             return Err(reader.malformed("a format that never was"));
         }
         let table = reader.text()?;

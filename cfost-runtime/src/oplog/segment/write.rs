@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::super::bytes::{put_slice, put_varint};
 use super::super::limits::{CHANGE_OPS_MAX, COLUMNS_MAX};
+use super::super::newest::newest;
 use super::super::{OplogError, ValueRef};
 use super::value::put_value;
-use super::{OpKind, OpValue, RuleTag, SEGMENT_FORMAT, has_duplicate, too_large};
+use super::{OpKind, OpValue, RuleTag, has_duplicate, too_large};
 use crate::clock::Timestamp;
 
 /// What a segment's buffer begins with: room for an op or a few without growing.
@@ -68,7 +69,7 @@ impl SegmentWriter {
     /// Starts over with another segment, and keeps the memory. All shapes and marks are void.
     pub fn reset(&mut self, table: &str, schema_version: u32, base: Timestamp) {
         self.bytes.clear();
-        self.bytes.push(SEGMENT_FORMAT);
+        self.bytes.push(newest().segment);
         put_slice(&mut self.bytes, table.as_bytes());
         put_varint(&mut self.bytes, u64::from(schema_version));
         self.bytes.extend_from_slice(&base.as_u64().to_le_bytes());

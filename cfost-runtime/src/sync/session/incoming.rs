@@ -8,7 +8,7 @@ use super::super::limits::{
 use super::super::message::{Heads, Message, digest_of, put_request};
 use super::super::{Applied, Refusal, Refused, Replica, SyncError};
 use super::{Event, OrFail, Session, Tally};
-use crate::oplog::{LogId, Run, SpaceId};
+use crate::oplog::{LogId, OplogError, Run, SpaceId};
 
 /// What this side has asked for and received.
 #[derive(Debug, Default)]
@@ -98,8 +98,14 @@ impl Session {
         self.incoming.frames_arrived += 1;
         self.incoming.bytes += bytes;
         self.incoming.tally.bytes += bytes as u64;
-        for run in runs {
-            let run = Run::decode(run).map_err(|source| SyncError::Malformed { source })?;
+        for bytes in runs {
+            let run = match Run::decode(bytes) {
+                Err(newer @ OplogError::Newer { .. }) => {
+                    self.newer_run(bytes, newer)?;
+                    continue;
+                }
+                run => run.map_err(|source| SyncError::Malformed { source })?,
+            };
             let Some(shared) = self.spaces.get(&run.space) else {
                 return Err(SyncError::ForeignSpace { space: run.space });
             };
@@ -112,6 +118,15 @@ impl Session {
             return self.apply(replica);
         }
         Ok(())
+    }
+
+    /// A run that only a newer build can verify: its log is left out.
+    fn newer_run(&mut self, bytes: &[u8], newer: OplogError) -> Result<(), SyncError> {
+        let (space, log) = Run::names(bytes).map_err(|source| SyncError::Malformed { source })?;
+        if !self.spaces.contains_key(&space) {
+            return Err(SyncError::ForeignSpace { space });
+        }
+        self.skip_log(space, log, Refusal::Newer(newer))
     }
 
     /// Applies what has arrived, and acknowledges it.
@@ -161,7 +176,9 @@ impl Session {
                         again.insert(space);
                     }
                 }
-                Refusal::Author | Refusal::Forked | Refusal::Bounded => self.skip_log(space, log, why)?,
+                Refusal::Author | Refusal::Forked | Refusal::Bounded | Refusal::Newer(_) => {
+                    self.skip_log(space, log, why)?;
+                }
             }
         }
         Ok(again)
