@@ -55,6 +55,13 @@ impl RowClock {
         self.stamps[column + 1] = stamp;
     }
 
+    /// The clock of the same row when its columns are others: each has the stamp of this clock's column with that
+    /// number, or none.
+    pub fn relaid(&self, columns: impl Iterator<Item = Option<usize>>) -> Self {
+        let stamps = columns.map(|column| column.map_or(Stamp::NONE, |column| self.column(column)));
+        Self { stamps: std::iter::once(self.life()).chain(stamps).collect() }
+    }
+
     /// Appends the blob of a row whose columns were all written at once: what [`RowClock::encode`]
     /// gives for it, without building the clock.
     pub fn encode_fresh(columns: usize, stamp: Stamp, blob: &mut Vec<u8>) {

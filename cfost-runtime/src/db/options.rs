@@ -8,7 +8,7 @@ use super::Db;
 use crate::error::Result;
 use crate::host::Host;
 use crate::schema::Model;
-use crate::store::{BUSY_TIMEOUT, Store};
+use crate::store::{BUSY_TIMEOUT, Migration, OnMigration, Opening, Store};
 
 /// Choices for opening a database; made by [`Db::options`].
 #[derive(Clone, Debug)]
@@ -16,11 +16,13 @@ pub struct DbOptions {
     host: Host,
     device_name: Option<String>,
     busy_timeout: Duration,
+    on_migration: OnMigration,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { host: Host::system(), device_name: None, busy_timeout: BUSY_TIMEOUT }
+        let (device_name, on_migration) = (None, OnMigration::default());
+        Self { host: Host::system(), device_name, busy_timeout: BUSY_TIMEOUT, on_migration }
     }
 }
 
@@ -48,6 +50,22 @@ impl DbOptions {
         self
     }
 
+    /// Tells how far the migration of a table is, while the database is being opened by a newer version of the
+    /// app: when it begins, every thousand rows or so, and when it ends. A table whose rows can stay as they are
+    /// takes no time, and is not told of.
+    ///
+    /// If `told` panics, the file stays as it was.
+    ///
+    /// ```
+    /// # use cfost_runtime::db::Db;
+    /// let options = Db::options().on_migration(|progress| eprintln!("bringing {progress} up to date"));
+    /// ```
+    #[must_use]
+    pub fn on_migration(mut self, told: impl Fn(Migration) + Send + Sync + 'static) -> Self {
+        self.on_migration = OnMigration(Some(Arc::new(told)));
+        self
+    }
+
     /// Opens the database at `path`, or creates it.
     ///
     /// # Errors
@@ -65,8 +83,10 @@ impl DbOptions {
     }
 
     fn open_at(self, path: Option<&Path>, models: &[Model]) -> Result<Db> {
-        let name = self.device_name.unwrap_or_else(machine_name);
-        Ok(Db { store: Arc::new(Store::open(path, models, self.host, &name, self.busy_timeout)?) })
+        let device_name = self.device_name.unwrap_or_else(machine_name);
+        let Self { host, busy_timeout, on_migration, .. } = self;
+        let opening = Opening { host, device_name, busy_timeout, on_migration };
+        Ok(Db { store: Arc::new(Store::open(path, models, opening)?) })
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::layout::{meta, remove_meta, set_meta};
 use super::secrets;
 use super::state::{Own, State};
-use super::{Store, rebuild, undo};
+use super::{Store, evolve, rebuild, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
@@ -127,7 +127,7 @@ impl Store {
             set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;
             set_meta(conn, "open_master", master.as_bytes())?;
             *state = State::read(conn, &self.tables)?;
-            Ok(())
+            evolve::make_waiting_rows(conn, &self.tables, state)
         })?;
         self.check_incarnation()?;
         self.announce();

@@ -62,6 +62,8 @@ pub(super) struct Applier<'c> {
     unknown_columns: BTreeSet<usize>,
     /// How many ops were applied.
     ops: u64,
+    /// Whom to tell of each change that a log's group brings.
+    on_change: Option<&'c dyn Fn()>,
 }
 
 /// What the applier works on, beside the tables.
@@ -100,7 +102,14 @@ impl<'c> Applier<'c> {
             unknown: BTreeSet::new(),
             unknown_columns: BTreeSet::new(),
             ops: 0,
+            on_change: None,
         }
+    }
+
+    /// Tells of each change that is applied of a log.
+    pub(super) fn telling(mut self, on_change: &'c dyn Fn()) -> Self {
+        self.on_change = Some(on_change);
+        self
     }
 
     /// Applies only what concerns the marked tables.
@@ -176,6 +185,7 @@ impl<'c> Applier<'c> {
             changes::walk(conn, &log, context.secrets, applied, group_end.seq, |stored| {
                 self.open(&stored, context.secrets);
                 self.apply_opened(&stored, context, number)?;
+                self.on_change.iter().for_each(|tell| tell());
                 Ok(ControlFlow::Continue(()))
             })?;
             applied = group_end;

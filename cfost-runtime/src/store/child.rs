@@ -37,7 +37,7 @@ pub(crate) struct ChildTable {
     /// What an element's columns hold before they are written.
     pub(super) defaults: Vec<Value>,
     create: String,
-    /// The name of the index over the elements, keys or values, and the statement that makes it unless it is there.
+    /// The name of the index over the elements, keys or values, and the statement that makes it, as SQLite keeps it.
     index: (String, String),
 }
 
@@ -60,7 +60,7 @@ impl ChildTable {
         );
         // The rest of the primary key, with the row, is in each entry by itself.
         let index = format!("{plain_name}_by_{}", indexed(schema));
-        let create_index = format!("CREATE INDEX IF NOT EXISTS {} ON {name} ({});\n", quoted(&index), indexed(schema));
+        let create_index = format!("CREATE INDEX {} ON {name} ({})", quoted(&index), indexed(schema));
         Self {
             insert: format!(
                 "INSERT INTO {name} (row, {key}, {names}{clock}) VALUES (?1, ?2, {marks}?{clock_mark}) \
@@ -82,19 +82,18 @@ impl ChildTable {
 
     /// The statements that make the table and its index.
     pub(super) fn create(&self) -> String {
-        format!("{}{}", self.create, if self.schema.indexed { &self.index.1 } else { "" })
+        let index = self.index().map_or_else(String::new, |(_, sql)| format!("{sql};\n"));
+        format!("{}{index}", self.create)
     }
 
-    /// The statement that makes the index, or drops it, as the model wants.
-    pub(super) fn reindex(&self) -> String {
-        let (name, create) = &self.index;
-        if self.schema.indexed { create.clone() } else { format!("DROP INDEX IF EXISTS {};\n", quoted(name)) }
+    /// The index that the model wants: its name, and the statement that makes it, as SQLite keeps it.
+    pub(super) fn index(&self) -> Option<(String, String)> {
+        self.schema.indexed.then(|| self.index.clone())
     }
 
     /// The names that the table and its index take in the file.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        let index = self.schema.indexed.then(|| self.index.0.clone());
-        std::iter::once(self.name.clone()).chain(index)
+        std::iter::once(self.name.clone()).chain(self.index().map(|(name, _)| name))
     }
 }
 

@@ -247,7 +247,10 @@ fn older_forms(past: &'static [Past], kind: (SqlType, bool), column: Option<usiz
 }
 
 /// Passes a value through upgrades, oldest first; `None` if one makes a value that its column can't hold.
-fn convert(steps: &[(Convert, (SqlType, bool))], value: &ValueRef<'_>) -> Result<Option<Value>, ConversionError> {
+pub(super) fn convert(
+    steps: &[(Convert, (SqlType, bool))],
+    value: &ValueRef<'_>,
+) -> Result<Option<Value>, ConversionError> {
     let mut value = value.borrowed().into_owned();
     for (step, (sql_type, nullable)) in steps {
         value = call(*step, value.as_ref())?;

@@ -35,7 +35,7 @@ pub(super) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
 const TABLES: &str = "
 CREATE TABLE cfost_meta (key TEXT NOT NULL PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
 -- stale: 1 if ops on the table were passed over, by an app that had no such model; plus 2 if columns or elements
--- of them were, by an app with an older version of it.
+-- of them were, by an app with an older version of it; plus 4 if the rows have to be made from the oplog at the login.
 -- history: 1 if cfost_history has the table's rows.
 CREATE TABLE cfost_models (
   table_name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL,

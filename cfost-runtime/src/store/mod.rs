@@ -53,6 +53,7 @@ mod write;
 
 pub use entries::{ElementData, OpData, OpId, OplogEntry, TextData};
 pub use error::StoreError;
+pub use evolve::{Migration, MigrationWork};
 pub use explanation::{
     Added, ElementLoss, ExplainedCollection, ExplainedColumn, ExplainedElement, ExplainedLife, Explanation,
     LostElement, LostValue, Shown, Written,
@@ -63,6 +64,7 @@ pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
 
 pub(crate) use elements::read_elements;
+pub(crate) use evolve::OnMigration;
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
@@ -111,6 +113,16 @@ pub(crate) struct Store {
     retry_at_ms: AtomicU64,
 }
 
+/// Choices for opening a database.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) host: Host,
+    /// What a new database calls its device.
+    pub(crate) device_name: String,
+    pub(crate) busy_timeout: Duration,
+    pub(crate) on_migration: OnMigration,
+}
+
 /// How long changes that have to wait are left alone.
 const RETRY_MS: u64 = 1000;
 
@@ -141,31 +153,23 @@ impl Deref for ReadConnection<'_> {
 
 impl Store {
     /// Opens or creates a database; `None` is one in memory.
-    pub(crate) fn open(
-        path: Option<&Path>,
-        models: &[Model],
-        host: Host,
-        device_name: &str,
-        busy_timeout: Duration,
-    ) -> Result<Self> {
+    pub(crate) fn open(path: Option<&Path>, models: &[Model], opening: Opening) -> Result<Self> {
+        let Opening { host, device_name, busy_timeout, on_migration } = opening;
         let tables = table::tables(models)?;
         let conn = layout::connect(path, busy_timeout)?;
         layout::prepare(&conn, path, busy_timeout)?;
         let transaction = SqlTransaction::begin(&conn)?;
         let is_new = layout::create(&conn)?;
         if is_new {
-            secrets::Secrets::found(&conn, &host, device_name)?;
+            secrets::Secrets::found(&conn, &host, &device_name)?;
             Own::found(&conn, &host)?;
         }
-        let created =
-            tables.iter().map(|table| Ok(table.create_or_check(&conn)? | history::prepare(&conn, table.schema)?));
-        let created: Vec<bool> = created.collect::<Result<_, StoreError>>()?;
+        let unmade = evolve::open_tables(&conn, &tables, &on_migration)?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
         references::pass_over(&conn, &tables)?;
         let mut state = State::read(&conn, &tables)?;
-        if !is_new && created.contains(&true) {
-            // An app that has gained a model shows what the oplog kept of it.
-            rebuild::replay(&conn, &tables, &mut state, &created)?;
+        if !is_new {
+            evolve::make_rows(&conn, &tables, &mut state, &unmade, &on_migration)?;
         }
         transaction.commit()?;
         let foreign_version = AtomicI64::new(layout::pragma(&conn, "data_version")?);

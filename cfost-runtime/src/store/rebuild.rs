@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::apply::{Applier, Context};
 use super::changes;
 use super::elements;
+use super::evolve::OnMigration;
 use super::hidden::Hidden;
 use super::references;
 use super::rows::borrowed;
@@ -93,26 +94,39 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Makes the chosen tables, and those that refer to them, anew from what is applied of the oplog.
-pub(super) fn replay(conn: &Connection, tables: &[Table], state: &mut State, chosen: &[bool]) -> Result<()> {
+/// Makes the chosen tables, and those that refer to them, anew from what is applied of the oplog. Tells of each
+/// change that is applied.
+pub(super) fn replay(
+    conn: &Connection,
+    tables: &[Table],
+    state: &mut State,
+    chosen: &[bool],
+    on_change: &dyn Fn(),
+) -> Result<()> {
     let chosen = &references::with_dependents(tables, chosen);
-    for table in tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table)) {
-        conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
-        conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([table.schema.table])?;
-        history::forget(conn, table.schema.table)?;
-        elements::clear(conn, table)?;
-        conn.prepare_cached("DELETE FROM cfost_waiting WHERE table_name = ?1")?.execute([table.schema.table])?;
-        #[cfg(feature = "text")]
-        texts::clear(conn, table.schema.table)?;
-    }
+    let mut cleared = tables.iter().zip(chosen).filter_map(|(table, chosen)| chosen.then_some(table));
+    cleared.try_for_each(|table| clear(conn, table))?;
     #[cfg(feature = "text")]
     state.texts.undone();
     state.hidden = Hidden::read(conn, tables)?;
     let mut registry = state.registry.clone();
-    let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen);
+    let mut applier = Applier::new(conn, conn, tables, ANY_TIME).choose(chosen).telling(on_change);
     apply_all(conn, &mut applier, &mut registry, state)?;
     applier.note_unknown_columns()?;
     state.touched.any((0..tables.len()).filter(|&table| chosen[table]));
+    Ok(())
+}
+
+/// Removes all rows of a table, and what is kept beside it of them.
+pub(super) fn clear(conn: &Connection, table: &Table) -> Result<(), StoreError> {
+    let name = table.schema.table;
+    conn.execute(&format!("DELETE FROM {}", quoted(name)), [])?;
+    conn.prepare_cached("DELETE FROM cfost_hidden WHERE table_name = ?1")?.execute([name])?;
+    history::forget(conn, name)?;
+    elements::clear(conn, table)?;
+    conn.prepare_cached("DELETE FROM cfost_waiting WHERE table_name = ?1")?.execute([name])?;
+    #[cfg(feature = "text")]
+    texts::clear(conn, name)?;
     Ok(())
 }
 
@@ -221,7 +235,7 @@ pub(super) fn scratch(tables: &[Table]) -> Result<Connection, StoreError> {
     scratch.pragma_update(None, "synchronous", "OFF")?;
     layout::create(&scratch)?;
     for table in tables {
-        table.create_or_check(&scratch)?;
+        table.create_or_check(&scratch, &OnMigration::default())?;
     }
     Ok(scratch)
 }

@@ -52,10 +52,7 @@ fn phrase(text: &str) -> Option<String> {
 /// it if the model has no such columns any more.
 pub(super) fn create_or_check(conn: &Connection, schema: &ModelSchema) -> Result<(), StoreError> {
     let definition = definition(schema);
-    let stored: Option<String> = conn
-        .prepare_cached("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
-        .query_row([format!("cfost_search_{}", schema.table)], |row| row.get(0))
-        .optional()?;
+    let stored = stored(conn, schema)?;
     let wanted = (!schema.search.is_empty()).then_some(definition);
     if stored == wanted {
         return Ok(());
@@ -64,9 +61,28 @@ pub(super) fn create_or_check(conn: &Connection, schema: &ModelSchema) -> Result
         conn.execute_batch(&dropped(schema))?;
     }
     if let Some(definition) = wanted {
-        conn.execute_batch(&format!("{definition};\n{}", filled(schema)))?;
+        conn.execute_batch(&format!("{definition};\n{}{}", filled(schema), followed(schema)))?;
     }
     Ok(())
+}
+
+/// Leaves the index of a model's words as it is while its table is changed.
+pub(super) fn detach(conn: &Connection, schema: &ModelSchema) -> Result<(), StoreError> {
+    Ok(conn.execute_batch(&unfollowed(schema))?)
+}
+
+/// The table has been changed, and `keeps_words` says whether each row is still there, with the words that it had:
+/// then the index goes on if it is the model's, else it is made anew when it is next asked for.
+pub(super) fn attach(conn: &Connection, schema: &ModelSchema, keeps_words: bool) -> Result<(), StoreError> {
+    let Some(stored) = stored(conn, schema)? else { return Ok(()) };
+    let goes_on = keeps_words && stored == definition(schema);
+    Ok(conn.execute_batch(&if goes_on { followed(schema) } else { dropped(schema) })?)
+}
+
+/// The statement that made the file's index.
+fn stored(conn: &Connection, schema: &ModelSchema) -> Result<Option<String>, StoreError> {
+    let mut select = conn.prepare_cached("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+    Ok(select.query_row([format!("cfost_search_{}", schema.table)], |row| row.get(0)).optional()?)
 }
 
 fn definition(schema: &ModelSchema) -> String {
@@ -77,17 +93,27 @@ fn definition(schema: &ModelSchema) -> String {
     )
 }
 
-/// The words of the rows that there are, and the triggers for those to come.
+/// The words of the rows that there are.
 fn filled(schema: &ModelSchema) -> String {
     let (index, ids, table) = (index_name(schema), ids_name(schema), quoted(schema.table));
     let id = quoted(schema.id_column);
-    let [inserted, updated, deleted] = triggers(schema);
-    let (names, new, of_row) = (columns(schema, ""), columns(schema, "new."), columns(schema, "t."));
+    let (names, of_row) = (columns(schema, ""), columns(schema, "t."));
     format!(
         "CREATE TABLE {ids} (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT;
 INSERT INTO {ids} (id) SELECT {id} FROM {table} ORDER BY {id};
 INSERT INTO {index} (rowid, {names}) SELECT i.number, {of_row} FROM {ids} AS i JOIN {table} AS t ON t.{id} = i.id;
-CREATE TRIGGER {inserted} AFTER INSERT ON {table} BEGIN
+"
+    )
+}
+
+/// The triggers that keep the index up with the rows.
+fn followed(schema: &ModelSchema) -> String {
+    let (index, ids, table) = (index_name(schema), ids_name(schema), quoted(schema.table));
+    let id = quoted(schema.id_column);
+    let [inserted, updated, deleted] = triggers(schema);
+    let (names, new) = (columns(schema, ""), columns(schema, "new."));
+    format!(
+        "CREATE TRIGGER {inserted} AFTER INSERT ON {table} BEGIN
   INSERT INTO {ids} (id) VALUES (new.{id});
   INSERT INTO {index} (rowid, {names}) SELECT number, {new} FROM {ids} WHERE id = new.{id};
 END;
@@ -102,13 +128,11 @@ END;"
 }
 
 fn dropped(schema: &ModelSchema) -> String {
-    let [inserted, updated, deleted] = triggers(schema);
-    format!(
-        "DROP TRIGGER IF EXISTS {inserted}; DROP TRIGGER IF EXISTS {updated}; DROP TRIGGER IF EXISTS {deleted};
-DROP TABLE IF EXISTS {}; DROP TABLE {};",
-        ids_name(schema),
-        index_name(schema)
-    )
+    format!("{}DROP TABLE IF EXISTS {}; DROP TABLE {};", unfollowed(schema), ids_name(schema), index_name(schema))
+}
+
+fn unfollowed(schema: &ModelSchema) -> String {
+    triggers(schema).map(|trigger| format!("DROP TRIGGER IF EXISTS {trigger};\n")).concat()
 }
 
 fn triggers(schema: &ModelSchema) -> [String; 3] {

@@ -41,6 +41,11 @@ pub(super) struct Open {
     epochs: BTreeMap<(SpaceId, u32), EpochKey>,
 }
 
+/// Whether the device is logged in, so that its oplog can be read.
+pub(super) fn are_open(conn: &Connection) -> Result<bool, StoreError> {
+    Ok(meta::<Zeroizing32>(conn, "open_master")?.is_some())
+}
+
 impl Secrets {
     /// Reads what the file holds. `known` is what was read before: an identity log that has not grown
     /// since need not be checked again.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::StoreError;
 use super::child::ChildTable;
-use super::evolve::{self, Stale};
+use super::evolve::{self, OnMigration, Stale};
 use super::forms::Forms;
 use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
@@ -115,8 +115,16 @@ impl Table {
         self.required.iter().enumerate().all(|(column, required)| !required || row.clock.column(column).is_some())
     }
 
-    /// The statements that make the table and its indexes.
-    fn create(&self) -> String {
+    /// The statements that make the table, those of its elements, and its indexes.
+    pub(super) fn create(&self) -> String {
+        let mut sql = self.create_alone();
+        self.children.iter().for_each(|child| sql += &child.create());
+        self.indexes().for_each(|(_, index)| sql += &format!("{index};\n"));
+        sql
+    }
+
+    /// The statement that makes the table.
+    pub(super) fn create_alone(&self) -> String {
         let schema = self.schema;
         let mut sql = format!(
             "CREATE TABLE {} (\n  {} BLOB NOT NULL PRIMARY KEY",
@@ -126,34 +134,22 @@ impl Table {
         for column in schema.columns {
             sql += &format!(",\n  {}", column_definition(column));
         }
-        sql += &format!(",\n  {CLOCK_COLUMN} BLOB NOT NULL\n) STRICT, WITHOUT ROWID;\n");
-        self.children.iter().for_each(|child| sql += &child.create());
-        sql + &self.create_indexes()
+        sql + &format!(",\n  {CLOCK_COLUMN} BLOB NOT NULL\n) STRICT, WITHOUT ROWID;\n")
     }
 
-    /// The statements that make the indexes of the table which aren't there.
-    pub(super) fn create_indexes(&self) -> String {
+    /// The indexes of the table: the name of each, and the statement that makes it, as SQLite keeps it.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = (String, String)> {
         let schema = self.schema;
-        let mut sql = String::new();
-        let mut create = |name: &str, columns: &str| {
-            let (name, table) = (quoted(name), quoted(schema.table));
-            sql += &format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns});\n");
+        let create = |name: String, columns: &str| {
+            let sql = format!("CREATE INDEX {} ON {} ({columns})", quoted(&name), quoted(schema.table));
+            (name, sql)
         };
-        for index in schema.indexes {
+        let indexes = schema.indexes.iter().map(move |index| {
             let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
-            create(&index_name(schema, index.columns), &columns.join(", "));
-        }
-        for column in references::to_index(schema) {
-            create(&references::index_name(schema, column), &quoted(column.name));
-        }
-        sql
-    }
-
-    /// The names of the indexes of the table.
-    pub(super) fn index_names(&self) -> impl Iterator<Item = String> {
-        let schema = self.schema;
-        (schema.indexes.iter().map(|index| index_name(schema, index.columns)))
-            .chain(references::to_index(schema).map(|column| references::index_name(schema, column)))
+            create(index_name(schema, index.columns), &columns.join(", "))
+        });
+        let references = references::to_index(schema);
+        indexes.chain(references.map(move |it| create(references::index_name(schema, it), &quoted(it.name))))
     }
 
     /// Selects the rows with their clocks by ascending id, the columns in the model's order: a table that has
@@ -168,7 +164,7 @@ impl Table {
     ///
     /// A table of an older version of the model becomes one of this version. Returns whether the rows must be made
     /// from the oplog: the table is new, or an app without the model or with an older one has passed over ops on it.
-    pub(super) fn create_or_check(&self, conn: &Connection) -> Result<bool, StoreError> {
+    pub(super) fn create_or_check(&self, conn: &Connection, told: &OnMigration) -> Result<bool, StoreError> {
         let schema = self.schema;
         let stored: Option<(u32, String, Stale)> = conn
             .prepare_cached("SELECT version, shape, stale FROM cfost_models WHERE table_name = ?1")?
@@ -186,8 +182,7 @@ impl Table {
                 Err(StoreError::NewerModel { table: schema.table.to_owned(), found, known: schema.version })
             }
             Some((found, stored, stale)) if found < schema.version => {
-                evolve::migrate(conn, self, found, &evolve::parse(&stored)?)?;
-                stale.clear(conn, schema.table)
+                evolve::migrate(conn, self, found, &evolve::parse(&stored)?, stale, told)
             }
             Some((_, stored, stale)) => {
                 evolve::refuse_changed(schema, &evolve::parse(&stored)?, &shape)?;
@@ -210,7 +205,7 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
     let mut tables: Vec<Table> = models.iter().map(|model| Table::new(model.schema)).collect();
     for table in &tables {
         let schema = table.schema;
-        for name in table.index_names().chain(table.children.iter().flat_map(ChildTable::names)) {
+        for name in table.indexes().map(|(name, _)| name).chain(table.children.iter().flat_map(ChildTable::names)) {
             let lowercase = name.to_lowercase();
             let taken = if lowercase.starts_with("cfost_") { Some("CFOST") } else { None };
             if let Some(first) = taken.or_else(|| owners.insert(lowercase, schema.model)) {

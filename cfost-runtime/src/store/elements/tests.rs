@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
 use uuid::Uuid;
 
+use super::super::evolve::OnMigration;
 use super::super::layout;
 use super::super::table::{Table, tables};
 use super::*;
@@ -95,7 +96,7 @@ impl Replica {
         let conn = Connection::open_in_memory().unwrap();
         layout::create(&conn).unwrap();
         let tables = tables(&[Model { schema: &SCHEMA }]).unwrap();
-        tables.iter().for_each(|table| assert!(table.create_or_check(&conn).unwrap()));
+        tables.iter().for_each(|table| assert!(table.create_or_check(&conn, &OnMigration::default()).unwrap()));
         let hidden = Hidden::read(&conn, &tables).unwrap();
         Self { conn, tables, hidden }
     }
