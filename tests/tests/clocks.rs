@@ -110,6 +110,25 @@ fn a_change_from_the_future_is_kept_and_relayed_and_shown_when_its_time_comes() 
 }
 
 #[test]
+fn a_change_from_the_future_is_shown_in_time_also_where_others_keep_coming_in() {
+    let devices = devices(3, 9);
+    let [phone, laptop, tablet] = &devices[..] else { panic!("three devices") };
+    phone.clock.advance(HOUR_MS);
+    phone.db.insert(todo("from the future")).unwrap();
+    fleet::sync(&phone.db, &laptop.db).unwrap();
+    assert_eq!(laptop.db.count::<Todo>().unwrap(), 0);
+    // Every 400 ms the tablet tells the laptop something.
+    laptop.clock.advance(HOUR_MS);
+    tablet.clock.advance(HOUR_MS);
+    for told in 1..=5 {
+        laptop.clock.advance(400);
+        tablet.db.insert(todo("now")).unwrap();
+        fleet::sync(&laptop.db, &tablet.db).unwrap();
+        assert_eq!(laptop.db.count::<Todo>().unwrap(), told + 1);
+    }
+}
+
+#[test]
 fn a_change_from_the_future_is_shown_after_a_restart_and_counted_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("laptop.db");

@@ -8,7 +8,7 @@ use super::Db;
 use crate::error::Result;
 use crate::host::Host;
 use crate::schema::Model;
-use crate::store::{BUSY_TIMEOUT, Migration, OnMigration, Opening, Store};
+use crate::store::{BUSY_TIMEOUT, Memory, Migration, OnMigration, Opening, Place, Store};
 
 /// Choices for opening a database; made by [`Db::options`].
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl DbOptions {
     /// # Errors
     /// As [`Db::open`].
     pub fn open(self, path: impl AsRef<Path>, models: impl AsRef<[Model]>) -> Result<Db> {
-        self.open_at(Some(path.as_ref()), models.as_ref())
+        self.open_at(Place::File(path.as_ref()), models.as_ref())
     }
 
     /// Opens a database in memory.
@@ -79,14 +79,19 @@ impl DbOptions {
     /// # Errors
     /// As [`Db::open_in_memory`].
     pub fn open_in_memory(self, models: impl AsRef<[Model]>) -> Result<Db> {
-        self.open_at(None, models.as_ref())
+        self.open_at(Place::Memory, models.as_ref())
     }
 
-    fn open_at(self, path: Option<&Path>, models: &[Model]) -> Result<Db> {
+    /// Opens a database in memory that can be opened again.
+    pub(crate) fn open_kept(self, memory: &Memory, models: &[Model]) -> Result<Db> {
+        self.open_at(Place::Kept(memory), models)
+    }
+
+    fn open_at(self, place: Place<'_>, models: &[Model]) -> Result<Db> {
         let device_name = self.device_name.unwrap_or_else(machine_name);
         let Self { host, busy_timeout, on_migration, .. } = self;
         let opening = Opening { host, device_name, busy_timeout, on_migration };
-        Ok(Db { store: Arc::new(Store::open(path, models, opening)?) })
+        Ok(Db { store: Arc::new(Store::open(place, models, opening)?) })
     }
 }
 

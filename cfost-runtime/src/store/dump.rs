@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::rows::borrowed;
 use super::table::{CLOCK_COLUMN, quoted};
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::schema::{Value, ValueRef};
 
 /// Per table, a line per row, sorted.
 pub(crate) type Dump = BTreeMap<String, Vec<String>>;
@@ -25,6 +27,22 @@ impl Store {
     /// What the database showed at a time; nothing before the first change.
     pub(crate) fn dump_at(&self, at: Timestamp) -> Result<Dump> {
         self.dump_tables(&self.at(at)?)
+    }
+
+    /// The rows of a table by ascending id, each with the values of its columns in the model's order.
+    pub(crate) fn rows_of(&self, table: usize) -> Result<Vec<(Uuid, Vec<Value>)>> {
+        let conn = self.reader()?;
+        let columns = self.tables[table].schema.columns.len();
+        let mut select = conn.prepare(&self.tables[table].select_all)?;
+        let rows = select.query_map([], |row| {
+            let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?).map(ValueRef::into_owned)));
+            Ok((Uuid::from_bytes(row.get(columns)?), values.collect::<rusqlite::Result<Vec<_>>>()?))
+        })?;
+        rows.map(|row| {
+            let (id, values) = row?;
+            Ok((id, values.into_iter().collect::<Result<_, _>>()?))
+        })
+        .collect()
     }
 
     fn dump_tables(&self, conn: &Connection) -> Result<Dump> {

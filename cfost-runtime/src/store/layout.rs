@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 
-use super::{StoreError, functions};
+use super::{Place, StoreError, functions};
 
 /// The format of the internal tables; a file with a greater one is left alone.
 pub(super) const FORMAT: i64 = 1;
@@ -103,10 +103,11 @@ pub(super) fn log_of(position: i64) -> u32 {
 }
 
 /// Opens a writing connection, and creates the file if there is none.
-pub(super) fn connect(path: Option<&Path>, busy_timeout: Duration) -> Result<Connection, StoreError> {
-    let conn = match path {
-        None => Connection::open_in_memory()?,
-        Some(path) => {
+pub(super) fn connect(place: Place<'_>, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    let conn = match place {
+        Place::Memory => Connection::open_in_memory()?,
+        Place::Kept(memory) => memory.connect()?,
+        Place::File(path) => {
             create_private(path);
             Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE))
                 .map_err(|error| cannot_open(path, &error))?
@@ -232,7 +233,7 @@ fn create_private(path: &Path) {
     drop(options.open(path));
 }
 
-fn flags(mode: OpenFlags) -> OpenFlags {
+pub(super) fn flags(mode: OpenFlags) -> OpenFlags {
     // Each connection is used by one thread at a time, under a lock of ours.
     mode | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }

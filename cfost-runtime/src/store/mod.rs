@@ -32,6 +32,7 @@ mod incarnation;
 mod insert;
 mod layout;
 mod marker;
+mod memory;
 mod past;
 mod pool;
 mod rebuild;
@@ -66,6 +67,7 @@ pub use undo::{UndoOutcome, Undone, UndoneRow};
 pub(crate) use elements::read_elements;
 pub(crate) use evolve::OnMigration;
 pub(crate) use layout::BUSY_TIMEOUT;
+pub(crate) use memory::{Memory, Place};
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
 #[cfg(feature = "text")]
@@ -152,11 +154,12 @@ impl Deref for ReadConnection<'_> {
 }
 
 impl Store {
-    /// Opens or creates a database; `None` is one in memory.
-    pub(crate) fn open(path: Option<&Path>, models: &[Model], opening: Opening) -> Result<Self> {
+    /// Opens or creates a database.
+    pub(crate) fn open(place: Place<'_>, models: &[Model], opening: Opening) -> Result<Self> {
         let Opening { host, device_name, busy_timeout, on_migration } = opening;
         let tables = table::tables(models)?;
-        let conn = layout::connect(path, busy_timeout)?;
+        let path = place.path();
+        let conn = layout::connect(place, busy_timeout)?;
         layout::prepare(&conn, path, busy_timeout)?;
         let transaction = SqlTransaction::begin(&conn)?;
         let is_new = layout::create(&conn)?;
@@ -321,7 +324,9 @@ impl Store {
         let applied = self.durably(|conn, state| {
             forked = state.is_unsettled();
             let applied = exchange::take_in(conn, &self.tables, state, &self.host, runs)?;
-            self.note_waiting(state, now_ms);
+            // What waited before is looked at when it was to be, however much comes in.
+            let planned_ms = self.retry_at_ms.load(Ordering::Relaxed);
+            self.note_waiting(state, now_ms.min(planned_ms.saturating_sub(RETRY_MS)));
             Ok(applied)
         })?;
         if forked {

@@ -10,7 +10,7 @@ use crate::sync::Event;
 use crate::sync::pipe::{End, Pipe};
 
 /// When the clocks of [`devices`] begin, in Unix milliseconds.
-const START_MS: u64 = 1_790_000_000_000;
+pub(super) const START_MS: u64 = 1_790_000_000_000;
 
 /// A device of the fleet that [`devices`] makes.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use super::devices::{TestDevice, devices, sync};
 use super::random::Random;
 use super::story::Story;
 use crate::clock::Timestamp;
+use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::oplog::{LogId, Run};
 use crate::schema::{ColumnSchema, Model, ModelSchema, Synced};
@@ -24,7 +25,7 @@ const RECEIVERS: usize = 2;
 const BATCHES_BYTES: [usize; 3] = [1, 4 << 10, 1 << 20];
 
 /// The environment variable that names the one seed to play.
-const SEED_VARIABLE: &str = "CFOST_SEED";
+pub(super) const SEED_VARIABLE: &str = "CFOST_SEED";
 
 /// Checks that rows of the model `M` merge as they must, whatever values the devices write and however
 /// their changes travel: the one line to have in an app's tests.
@@ -58,12 +59,7 @@ pub fn merge_laws<M: Synced>() {
 /// As [`merge_laws`].
 pub fn merge_laws_of(models: impl AsRef<[Model]>) {
     let models = alone(models.as_ref());
-    let chosen = std::env::var(SEED_VARIABLE).ok().map(|seed| match seed.parse() {
-        Ok(seed) => seed,
-        Err(_) => panic!("{SEED_VARIABLE} is '{seed}': set it to a seed, a number"),
-    });
-    let seeds: Vec<u64> = chosen.map_or_else(|| (0..CASES).collect(), |seed| vec![seed]);
-    for seed in seeds {
+    for seed in chosen_seed().map_or_else(|| (0..CASES).collect(), |seed| vec![seed]) {
         let mut told = Vec::new();
         if let Err(broken) = check(&models, seed, &mut told) {
             let story: String = told.iter().enumerate().map(|(n, step)| format!("\n{:4}. {step}", n + 1)).collect();
@@ -72,8 +68,17 @@ pub fn merge_laws_of(models: impl AsRef<[Model]>) {
     }
 }
 
+/// The seed that the environment names, if any.
+///
+/// # Panics
+/// When it isn't a number.
+pub(super) fn chosen_seed() -> Option<u64> {
+    let seed = std::env::var(SEED_VARIABLE).ok()?;
+    Some(seed.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is '{seed}': set it to a seed, a number")))
+}
+
 /// The models without references to others than these.
-fn alone(models: &[Model]) -> Vec<Model> {
+pub(super) fn alone(models: &[Model]) -> Vec<Model> {
     let known = |column: &ColumnSchema| {
         let named = column.reference.map(|reference| reference.table);
         named.is_none_or(|table| models.iter().any(|model| model.schema.table == table))
@@ -113,15 +118,15 @@ fn check(models: &[Model], seed: u64, told: &mut Vec<String>) -> Result<()> {
         }
     }
     for (n, receiver) in receivers.iter().enumerate() {
-        deliver(&writers[0], receiver, Random::new(!seed ^ n as u64), told)?;
+        deliver(&writers[0].db, &receiver.db, Random::new(!seed ^ n as u64), told)?;
     }
     compare(&all)?;
     compare_explanations([&all[0], &all[WRITERS]], &rows)
 }
 
 /// Sends all that a device holds to one that holds nothing.
-fn deliver(from: &TestDevice, to: &TestDevice, mut random: Random, told: &mut Vec<String>) -> Result<()> {
-    let (source, target) = (from.db.replica()?, to.db.replica()?);
+pub(super) fn deliver(from: &Db, to: &Db, mut random: Random, told: &mut Vec<String>) -> Result<()> {
+    let (source, target) = (from.replica()?, to.replica()?);
     for space in source.spaces(target.device()).map_err(Error::abort)? {
         let frontier = source.frontier(space).map_err(Error::abort)?;
         let heads: Seqs = frontier.iter().map(|(log, head)| (log, head.seq)).collect();
@@ -200,7 +205,7 @@ fn compare_explanations([writer, receiver]: [&TestDevice; 2], rows: &[(usize, Uu
 }
 
 /// The first table in which two dumps differ, and how.
-fn difference(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<String>>) -> Option<String> {
+pub(super) fn difference(one: &BTreeMap<String, Vec<String>>, other: &BTreeMap<String, Vec<String>>) -> Option<String> {
     let (table, rows) = one.iter().find(|(table, rows)| other.get(*table) != Some(*rows))?;
     let others = other.get(table)?;
     let only = |these: &[String], those: &[String]| {

@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::devices::{TestDevice, sync};
 use super::random::Random;
+use super::values;
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
-use crate::schema::{CollectionSchema, ColumnSchema, Element, MergeRule, ModelSchema, RowValues, SqlType, ValueRef};
+use crate::schema::{ColumnSchema, Element, ModelSchema, RowValues, ValueRef};
 use crate::store::HistoryError;
 use crate::sync::Seqs;
 
@@ -18,9 +19,6 @@ const ROWS_MAX: usize = 5;
 
 /// The most that a clock jumps ahead, in milliseconds.
 const JUMP_MS_MAX: usize = 40_000;
-
-/// Words that texts are made of, with letters that take several bytes or several characters.
-const WORDS: &[&str] = &["milk", "bread", "", "é", "e\u{301}", "👩‍👩‍👧", "a long line\nand another", "Ω"];
 
 /// A story as it happens.
 pub(super) struct Story<'a> {
@@ -84,7 +82,7 @@ impl<'a> Story<'a> {
         let given = if again { *self.random.pick(&known) } else { Uuid::nil() };
         let schema = self.schemas[table];
         let columns = schema.columns.iter().map(|column| self.value(column)).collect();
-        let collections = schema.collections.iter().map(|of| self.elements(of, &[])).collect();
+        let collections = schema.collections.iter().map(|of| values::elements(&mut self.random, of, &[])).collect();
         let id = tx.inner().insert(table, given, &RowValues::new(columns, collections))?;
         self.tell(&format!("row {id} of '{}'", schema.table));
         if !known.contains(&id) {
@@ -109,7 +107,7 @@ impl<'a> Story<'a> {
         }
         for (n, collection) in schema.collections.iter().enumerate() {
             if self.random.percent(50) {
-                collections[n] = self.elements(collection, &elements[n]);
+                collections[n] = values::elements(&mut self.random, collection, &elements[n]);
                 edited.push(format!("{}: {} elements", collection.name, collections[n].len()));
             }
         }
@@ -167,61 +165,11 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// A value for a column: of few, so that devices disagree about the same ones.
     fn value(&mut self, column: &ColumnSchema) -> ValueRef<'static> {
-        if column.nullable && self.random.percent(20) {
-            return ValueRef::Null;
-        }
-        if let Some(reference) = column.reference {
-            return self.reference(reference.table);
-        }
-        self.of_type(column.sql_type)
-    }
-
-    /// The id of a row that a column may name, which need not be there.
-    fn reference(&mut self, table: &str) -> ValueRef<'static> {
-        let named = |(of, _): &&(usize, Uuid)| self.schemas[*of].table == table;
+        let table = column.reference.map(|reference| reference.table);
+        let named = |(of, _): &&(usize, Uuid)| Some(self.schemas[*of].table) == table;
         let rows: Vec<Uuid> = self.rows.iter().filter(named).map(|(_, id)| *id).collect();
-        let id = if rows.is_empty() { Uuid::from_u128(7) } else { *self.random.pick(&rows) };
-        ValueRef::Blob(id.as_bytes().to_vec().into())
-    }
-
-    fn of_type(&mut self, sql_type: SqlType) -> ValueRef<'static> {
-        match sql_type {
-            SqlType::Integer => ValueRef::Integer(*self.random.pick(&[0, 1, -1, 2, 7, i64::MAX, i64::MIN])),
-            SqlType::Real => ValueRef::Real(*self.random.pick(&[0.0, 1.5, -2.25, f64::INFINITY])),
-            SqlType::Text => ValueRef::Text((*self.random.pick(WORDS)).into()),
-            SqlType::Blob => ValueRef::Blob(vec![self.random.below(4) as u8; self.random.below(20)].into()),
-        }
-    }
-
-    /// The elements of a collection after some edits.
-    fn elements(&mut self, of: &CollectionSchema, before: &[Element<'static>]) -> Vec<Element<'static>> {
-        let mut after: Vec<Element<'static>> = before.to_vec();
-        for _ in 0..=self.random.below(4) {
-            let at = self.random.below(after.len() + 1);
-            let value = of.value.map(|(sql_type, _)| self.of_type(sql_type));
-            if at < after.len() && self.random.percent(40) {
-                after.remove(at);
-            } else if of.rule == MergeRule::List && at < after.len() && self.random.percent(50) {
-                // Moved, or given another value in its place.
-                let mut element = after.remove(at);
-                let to = if self.random.percent(50) { at } else { self.random.below(after.len() + 1) };
-                if to == at {
-                    element.value = value;
-                } else {
-                    element.position = None;
-                }
-                after.insert(to, element);
-            } else if of.rule == MergeRule::List {
-                after.insert(at, Element { key: ValueRef::Null, position: None, value });
-            } else {
-                let key = self.of_type(of.key);
-                after.retain(|element| element.key != key);
-                after.push(Element { key, position: None, value });
-            }
-        }
-        after
+        values::value(&mut self.random, column, &rows)
     }
 }
 
@@ -237,7 +185,7 @@ fn sign(db: &Db) -> Result<()> {
 }
 
 /// Whether an error says that a model doesn't allow a write, which is no fault of the merge.
-fn is_refusal(error: &Error) -> bool {
+pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
         Error::Exists { .. }

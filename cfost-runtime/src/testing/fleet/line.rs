@@ -1,0 +1,134 @@
+//! What is between two devices: a good line, and bad ones, which lose, double, reorder and cut off messages.
+
+use std::fmt;
+
+use super::super::devices::START_MS;
+use super::super::random::Random;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::sync::pipe::{End, Pipe};
+use crate::sync::{CloseReason, Event, Refusal};
+
+/// After so many turns of both ends a bad line breaks.
+const TURNS_MAX: usize = 40;
+
+/// The bytes that say how long a frame is.
+const LENGTH_BYTES: usize = 4;
+
+/// What a bad line did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Faults {
+    lost: u32,
+    doubled: u32,
+    reordered: u32,
+    cut: bool,
+}
+
+impl Faults {
+    pub(super) fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = [(self.lost, "lost"), (self.doubled, "doubled"), (self.reordered, "out of order")];
+        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+        let parts = counted.map(|(count, what)| format!("{count} message{} {what}", if count == 1 { "" } else { "s" }));
+        let parts: Vec<String> = parts.chain(self.cut.then(|| "broken off within a message".to_owned())).collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// Connects two devices.
+pub(super) fn connect(dialer: &Db, listener: &Db) -> Result<Pipe> {
+    Pipe::connect(dialer.replica()?, listener.replica()?, START_MS).map_err(Error::abort)
+}
+
+/// Runs one session over a bad line, and breaks it.
+pub(super) fn sync_badly(dialer: &Db, listener: &Db, mut random: Random) -> Result<Faults> {
+    let mut pipe = connect(dialer, listener)?;
+    let mut faults = Faults::default();
+    for _ in 0..TURNS_MAX {
+        let mut moved = false;
+        for end in End::BOTH {
+            moved |= pipe.wake(end);
+            let flight = mangle(&pipe.intercept(end), &mut random, &mut faults);
+            moved |= !flight.is_empty();
+            pipe.inject(end, &flight);
+            pipe.deliver(end, usize::MAX);
+        }
+        if faults.cut || !moved {
+            break;
+        }
+        pipe.advance(random.below(3000) as u64);
+    }
+    pipe.disconnect();
+    check(&mut pipe, faults)?;
+    Ok(faults)
+}
+
+/// Deals with a flight of frames as a bad line does.
+fn mangle(flight: &[u8], random: &mut Random, faults: &mut Faults) -> Vec<u8> {
+    let mut frames = frames(flight);
+    let mut at = 0;
+    while at < frames.len() {
+        match random.below(100) {
+            0..6 => {
+                frames.remove(at);
+                faults.lost += 1;
+                continue;
+            }
+            6..12 => {
+                frames.insert(at, frames[at]);
+                faults.doubled += 1;
+                at += 1;
+            }
+            12..18 if at > 0 => {
+                frames.swap(at - 1, at);
+                faults.reordered += 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let mut bytes = frames.concat();
+    if !bytes.is_empty() && random.percent(5) {
+        bytes.truncate(random.below(bytes.len()));
+        faults.cut = true;
+    }
+    bytes
+}
+
+/// The frames in a stream of whole ones.
+fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() {
+        let end = LENGTH_BYTES + u32::from_le_bytes(*length) as usize;
+        let (frame, rest) = bytes.split_at(end.min(bytes.len()));
+        frames.push(frame);
+        bytes = rest;
+    }
+    frames
+}
+
+/// A bad line may end a session and keep a log from a device for that session; it never makes a fork, and a
+/// good one ends nothing.
+pub(super) fn check(pipe: &mut Pipe, faults: Faults) -> Result<()> {
+    for end in End::BOTH {
+        for event in pipe.take_events(end) {
+            let expected = match &event {
+                Event::Closed { reason: CloseReason::Disconnected } => true,
+                Event::Closed { .. } => faults.any(),
+                // Its author was introduced in a message that was lost.
+                Event::LogSkipped { why, .. } => faults.any() && *why == Refusal::Author,
+                Event::OwnLogBehind { .. } => false,
+                _ => true,
+            };
+            if !expected {
+                return Err(Error::abort(format!("the session took a wrong turn at the {end:?}: {event:?}")));
+            }
+        }
+    }
+    Ok(())
+}
