@@ -1,10 +1,12 @@
 //! What ops mean, looked at all at once: the model that databases are compared with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cfost::oplog::{OpKind, OpValue, Value, write_value};
 use cfost::schema::{
-    ColumnSchema, DeletePolicy, Element, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced, ValueRef,
+    Change, ColumnSchema, DeletePolicy, Element, MergeRule, Model, ModelSchema, OnDelete, RowEncoder, RowId, Synced,
+    ValueRef,
 };
 use cfost::store::{ElementData, OpData, OplogEntry};
 use cfost::{Db, Result, Uuid};
@@ -61,11 +63,14 @@ pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> 
         row.alive = entry.op_type != OpKind::Delete;
         row.gone |= !row.alive && schema.delete == DeletePolicy::Wins;
         for (name, data) in &entry.data {
-            if let Some(n) = schema.collections.iter().position(|collection| collection.name == name) {
+            if let Some(n) = schema.collections.iter().position(|collection| collection.op_name == name) {
                 row.edit(n, data);
             }
-            let Some(n) = schema.columns.iter().position(|column| column.name == name) else { continue };
-            row.write(n, schema.keeps(&schema.columns[n]), entry.op_type, data);
+        }
+        for (n, column) in schema.columns.iter().enumerate() {
+            if let Some(data) = said_of(column, &entry) {
+                row.write(n, schema.keeps(column), entry.op_type, &data);
+            }
         }
     }
     let mut tables: BTreeMap<&str, Rows> = models.iter().map(|model| (model.schema.table, Rows::new())).collect();
@@ -77,11 +82,43 @@ pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> 
     Ok(tables)
 }
 
+/// What an op says of a column: it says it of the column as it was in the writer's version, and all versions since
+/// have passed it on to the next.
+fn said_of(column: &ColumnSchema, entry: &OplogEntry) -> Option<OpData> {
+    let mut said = said_under(entry, column.op_name, column.rule);
+    // From the newest version that changed the column to the oldest one that the writer didn't have.
+    let missed: Vec<_> = column.past.iter().take_while(|past| entry.schema_version < past.until).collect();
+    if let Some(form) = missed.last() {
+        said = said_under(entry, form.op_name, form.rule);
+    }
+    for past in missed.into_iter().rev() {
+        if let (Change::Upgraded { with, .. }, Some(OpData::Write(value))) = (past.change, &said) {
+            let converted = catch_unwind(AssertUnwindSafe(|| with(value.as_ref())));
+            said = converted.ok().and_then(Result::ok).map(OpData::Write);
+        }
+    }
+    said
+}
+
+fn said_under(entry: &OplogEntry, op_name: &str, rule: MergeRule) -> Option<OpData> {
+    let merges = |data: &OpData| {
+        matches!(
+            (rule, data),
+            (MergeRule::Lww, OpData::Write(_))
+                | (MergeRule::Counter, OpData::Add(_))
+                | (MergeRule::Text, OpData::Text(_))
+        )
+    };
+    entry.data.iter().find(|(name, data)| name == op_name && merges(data)).map(|(_, data)| data.clone())
+}
+
 struct Meaning {
     schema: &'static ModelSchema,
     alive: bool,
     gone: bool,
     values: Vec<Value>,
+    /// What has been added to counters.
+    added: Vec<i64>,
     written: Vec<bool>,
     /// By the bytes of its key.
     collections: Vec<BTreeMap<Vec<u8>, ElementData>>,
@@ -90,9 +127,9 @@ struct Meaning {
 impl Meaning {
     fn new(schema: &'static ModelSchema) -> Self {
         let values = schema.columns.iter().map(initial).collect();
-        let written = vec![false; schema.columns.len()];
+        let (written, added) = (vec![false; schema.columns.len()], vec![0; schema.columns.len()]);
         let collections = vec![BTreeMap::new(); schema.collections.len()];
-        Self { schema, alive: false, gone: false, values, written, collections }
+        Self { schema, alive: false, gone: false, values, added, written, collections }
     }
 
     fn edit(&mut self, collection: usize, data: &OpData) {
@@ -119,14 +156,18 @@ impl Meaning {
             there.sort_by_key(|element| element.position.clone());
             collections.push(there.into_iter().map(|element| (element.key.clone(), element.value.clone())).collect());
         }
-        Row { values: self.values.clone(), collections }
+        let values = self.values.iter().zip(&self.added).map(|(value, added)| match value {
+            Value::Integer(value) => Value::Integer(value.wrapping_add(*added)),
+            value => value.clone(),
+        });
+        Row { values: values.collect(), collections }
     }
 
     fn write(&mut self, column: usize, keeps: bool, kind: OpKind, data: &OpData) {
-        match (data, &self.values[column]) {
-            (OpData::Write(_), _) if keeps && (self.written[column] || kind == OpKind::Update) => return,
-            (OpData::Write(value), _) => self.values[column] = value.clone(),
-            (OpData::Add(delta), Value::Integer(sum)) => self.values[column] = Value::Integer(sum.wrapping_add(*delta)),
+        match data {
+            OpData::Write(_) if keeps && (self.written[column] || kind == OpKind::Update) => return,
+            OpData::Write(value) => self.values[column] = value.clone(),
+            OpData::Add(delta) => self.added[column] = self.added[column].wrapping_add(*delta),
             _ => return,
         }
         self.written[column] = true;
