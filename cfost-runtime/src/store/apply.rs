@@ -333,7 +333,7 @@ impl<'c> Applier<'c> {
         self.ops += 1;
         let schema = self.tables[table].schema;
         let stamp = Stamp { at: op.at, writer: Writer(number) };
-        let shown = if fit.whole && op.kind == OpKind::Create && self.create(table, op, stamp, context)? {
+        let shown = if fit.whole.is_some() && self.create(table, op, fit, stamp, context)? {
             true
         } else {
             let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
@@ -417,26 +417,56 @@ impl<'c> Applier<'c> {
         &mut self,
         table: usize,
         op: &Op<'_, '_>,
+        fit: &ShapeFit,
         stamp: Stamp,
         context: &mut Context<'_>,
     ) -> Result<bool, StoreError> {
         let columns = self.tables[table].schema.columns;
-        let values = &op.values[..columns.len()];
-        let fits = |(value, column): (&OpValue<'_>, &ColumnSchema)| {
-            plain(value).is_some_and(|value| fits(value, column.sql_type, column.nullable))
-        };
-        let all_fit = values.iter().zip(columns).all(fits);
-        Ok(all_fit && self.rows.create(table, &op.row, values.iter().filter_map(plain), stamp, context.hidden)?)
+        let fits = |(value, column): (&ValueRef<'_>, &ColumnSchema)| fits(value, column.sql_type, column.nullable);
+        match &fit.whole {
+            None => Ok(false),
+            Some(Whole::AsItIs) => {
+                let values = op.values[..columns.len()].iter().filter_map(plain);
+                let all_fit = values.clone().zip(columns).filter(|column| fits(*column)).count() == columns.len();
+                Ok(all_fit && self.rows.create(table, (&op.row, columns.len()), values, stamp, context.hidden)?)
+            }
+            Some(Whole::From(places)) => {
+                let table_of = &self.tables[table];
+                let found = places.iter().zip(columns).map(|(&place, column)| {
+                    let value = plain(&op.values[place])?;
+                    match fit.columns[place]? {
+                        Target::Column(_) => fits((value, column)).then(|| value.borrowed()),
+                        // What can't be converted is told when the op is merged.
+                        Target::Older(older) => {
+                            table_of.forms.convert(older, value).ok().flatten().map(|(_, value)| value.into())
+                        }
+                        Target::Elements(_) | Target::Nowhere => None,
+                    }
+                });
+                let later = table_of.defaults[places.len()..].iter().map(|value| Some(value.as_ref()));
+                let Some(values) = found.chain(later).collect::<Option<Vec<_>>>() else { return Ok(false) };
+                self.rows.create(table, (&op.row, places.len()), values.iter(), stamp, context.hidden)
+            }
+        }
     }
 }
 
 /// How the columns of a shape map to the model's.
 struct ShapeFit {
     columns: Vec<Option<Target>>,
-    /// Whether the shape is a create that begins with all columns, in the model's order.
-    whole: bool,
+    /// How a row that no op has touched before is made of an op of this shape, without merging; `None` if it is
+    /// no create, or lacks a column that a row must have.
+    whole: Option<Whole>,
     /// Whether one of the columns is a collection.
     elements: bool,
+}
+
+/// Where a create has the model's columns.
+enum Whole {
+    /// All of them at its beginning, in the model's order.
+    AsItIs,
+    /// The first columns at these places, maybe in older forms; those after them came to the model later.
+    From(Vec<usize>),
 }
 
 impl ShapeFit {
@@ -444,9 +474,31 @@ impl ShapeFit {
     fn new(table: &Table, version: u32, op: &Op<'_, '_>) -> Self {
         // A column that the model doesn't have stays in the oplog.
         let columns: Vec<_> = op.columns.iter().map(|named| table.forms.target(named, version)).collect();
-        let all = (0..table.schema.columns.len()).all(|n| columns.get(n) == Some(&Some(Target::Column(n))));
         let elements = columns.iter().any(|target| matches!(target, Some(Target::Elements(_))));
-        Self { whole: op.kind == OpKind::Create && all, elements, columns }
+        let whole = if op.kind == OpKind::Create { Whole::of(table, &columns) } else { None };
+        Self { whole, elements, columns }
+    }
+}
+
+impl Whole {
+    fn of(table: &Table, targets: &[Option<Target>]) -> Option<Self> {
+        let count = table.schema.columns.len();
+        if (0..count).all(|n| targets.get(n) == Some(&Some(Target::Column(n)))) {
+            return Some(Self::AsItIs);
+        }
+        let arrives = |column: usize| {
+            let arrives = |target: &Option<Target>| match *target {
+                Some(Target::Column(n)) => n == column,
+                Some(Target::Older(older)) => table.forms.arrives(older) == Some(Arrives::Column(column)),
+                Some(Target::Elements(_) | Target::Nowhere) | None => false,
+            };
+            targets.iter().position(arrives)
+        };
+        let places: Vec<usize> = (0..count).map_while(arrives).collect();
+        let told = targets.iter().flatten().filter(|target| matches!(target, Target::Column(_) | Target::Older(_)));
+        // Each column once, and nothing of those that are missing.
+        let whole = told.count() == places.len() && !table.required[places.len()..].contains(&true);
+        whole.then_some(Self::From(places))
     }
 }
 

@@ -134,6 +134,11 @@ impl Forms {
         gone.any(|collection| collection.op_name == named.name).then_some(Target::Nowhere)
     }
 
+    /// Where the values of an older form arrive; `None` for one of a column that is gone.
+    pub(super) fn arrives(&self, older: usize) -> Option<Arrives> {
+        self.older[older].arrives
+    }
+
     /// What becomes of a value of an older form; `None` if the form can't hold it.
     ///
     /// # Errors

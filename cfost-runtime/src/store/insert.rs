@@ -48,7 +48,13 @@ impl WriteTx<'_> {
     ) -> Result<()> {
         let stamp = self.stamp(at);
         self.broken = true;
-        if !self.rows.create(table, &id, values.columns.iter(), stamp, &mut self.state.hidden)? {
+        if !self.rows.create(
+            table,
+            (&id, values.columns.len()),
+            values.columns.iter(),
+            stamp,
+            &mut self.state.hidden,
+        )? {
             return self.insert_again(table, id, (values, older), stamp);
         }
         #[cfg(feature = "text")]

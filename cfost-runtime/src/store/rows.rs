@@ -102,13 +102,13 @@ impl<'c> Rows<'c> {
         Self { conn, tables, statements, clock: Vec::new(), touched: Touched::default() }
     }
 
-    /// Writes a row that no op has touched before, all columns at `stamp`.
+    /// Writes a row that no op has touched before, so many of its first columns at `stamp`.
     ///
     /// Returns `false`, and does nothing, if the row is known: then it takes a merge.
     pub(super) fn create<'v>(
         &mut self,
         table: usize,
-        id: &Uuid,
+        (id, written): (&Uuid, usize),
         values: impl Iterator<Item = &'v ValueRef<'v>> + Clone,
         stamp: Stamp,
         hidden: &mut Hidden,
@@ -122,7 +122,7 @@ impl<'c> Rows<'c> {
         let mut clock = std::mem::take(&mut self.clock);
         clock.clear();
         let columns = self.tables[table].schema.columns.len();
-        RowClock::encode_fresh(columns, stamp, &mut clock);
+        RowClock::encode_fresh(written, stamp, &mut clock);
         let insert = prepared(&mut self.statements[table].insert, self.conn, &self.tables[table].insert)?;
         insert.raw_bind_parameter(1, id.as_bytes().as_slice())?;
         for (n, value) in values.enumerate() {
