@@ -133,5 +133,41 @@ macro_rules! models {
     };
 }
 
+/// A test that an app's models are what its `schema.lock` records, beside its `Cargo.toml`:
+/// `cfost::schema_lock!(Todo, Project);` at the level of a module, once per package, with all its models.
+///
+/// `CFOST_BLESS=1 cargo test` writes the file, and records what is new from then on; commit it. The test fails, with
+/// the line to write, when something changed that devices with a released version rely on: a field that is there no
+/// more, or has another type, without the attribute that says so; another `backfill`; a name that was taken before; an
+/// upgrade of another signature. What is recorded is overwritten only if it is of a newest version, and only by
+/// `CFOST_BLESS=unreleased cargo test`: for a version that no device has yet but the developer's own.
+///
+/// A type of Rust is recorded as what it is stored as, so `bool` and `i64` are the same to it.
+///
+/// ```
+/// use cfost::prelude::*;
+///
+/// #[derive(Synced)]
+/// #[synced(table = "todos", version = 1)]
+/// struct Todo {
+///     #[synced(id)]
+///     id: Uuid,
+///     title: String,
+/// }
+///
+/// cfost::schema_lock!(Todo);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! schema_lock {
+    ($($model:ty),+ $(,)?) => {
+        #[cfg(test)]
+        #[test]
+        fn schema_lock() {
+            $crate::testing::schema_lock(::core::env!("CARGO_MANIFEST_DIR"), &$crate::models![$($model),+]);
+        }
+    };
+}
+
 #[doc(hidden)]
 pub mod __private;

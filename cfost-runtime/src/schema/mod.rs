@@ -3,6 +3,7 @@
 mod collection;
 mod column;
 mod id;
+pub mod lock;
 mod model;
 mod past;
 mod row;

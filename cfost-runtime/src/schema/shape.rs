@@ -18,7 +18,7 @@
 
 mod diff;
 mod of;
-mod text;
+pub(in crate::schema) mod text;
 
 #[cfg(test)]
 mod tests;

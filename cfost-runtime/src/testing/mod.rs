@@ -10,6 +10,7 @@
 mod devices;
 mod fleet;
 mod laws;
+mod lock;
 mod random;
 mod story;
 mod values;
@@ -17,3 +18,4 @@ mod values;
 pub use devices::{TestDevice, devices, pair, sync};
 pub use fleet::{Fleet, FleetDevice, FleetFailure, FleetOptions, FleetReport, fleet};
 pub use laws::{merge_laws, merge_laws_of};
+pub use lock::{LockFailure, check_schema_lock, schema_lock};

@@ -77,7 +77,7 @@ fn write_op_name(f: &mut fmt::Formatter<'_>, name: &str, op_name: &str) -> fmt::
 }
 
 /// A name, in quotes unless it is letters, digits, `_` and `@` only.
-pub(super) struct Name<'a>(pub(super) &'a str);
+pub(in crate::schema) struct Name<'a>(pub(in crate::schema) &'a str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +96,7 @@ impl fmt::Display for Names<'_> {
 }
 
 /// A constant, as attributes write it.
-pub(super) struct Literal<'a>(pub(super) &'a Value);
+pub(in crate::schema) struct Literal<'a>(pub(in crate::schema) &'a Value);
 
 impl fmt::Display for Literal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,7 +228,7 @@ fn read_collection(words: &mut Words) -> Result<CollectionShape, &'static str> {
 }
 
 /// The words of a line: as they are, or what was in quotes.
-struct Words {
+pub(in crate::schema) struct Words {
     words: Vec<Word>,
     next: usize,
 }
@@ -241,7 +241,7 @@ enum Word {
 
 impl Words {
     /// `None` if a quote isn't closed, or the words aren't one space apart.
-    fn of(line: &str) -> Option<Self> {
+    pub(in crate::schema) fn of(line: &str) -> Option<Self> {
         let (mut words, mut rest) = (Vec::new(), line);
         while !rest.is_empty() {
             if let Some(quoted) = rest.strip_prefix('"') {
@@ -264,12 +264,12 @@ impl Words {
         Some(Self { words, next: 0 })
     }
 
-    fn at_end(&self) -> bool {
+    pub(in crate::schema) fn at_end(&self) -> bool {
         self.next == self.words.len()
     }
 
     /// Reads this word if it is the next.
-    fn word(&mut self, word: &str) -> bool {
+    pub(in crate::schema) fn word(&mut self, word: &str) -> bool {
         let is_next = matches!(self.words.get(self.next), Some(Word::Plain(next)) if next == word);
         self.next += usize::from(is_next);
         is_next
@@ -283,8 +283,13 @@ impl Words {
         Some(meaning)
     }
 
+    /// Reads a number.
+    pub(in crate::schema) fn number(&mut self) -> Option<u32> {
+        self.plain(|word| word.parse().ok().filter(|number: &u32| number.to_string() == word))
+    }
+
     /// Reads a name.
-    fn name(&mut self) -> Option<String> {
+    pub(in crate::schema) fn name(&mut self) -> Option<String> {
         let name = match self.words.get(self.next)? {
             Word::Plain(word) => word.as_str(),
             Word::Quoted(text) => text,
@@ -310,14 +315,14 @@ impl Words {
     }
 
     /// Reads a column's type.
-    fn column_type(&mut self) -> Option<ColumnType> {
+    pub(in crate::schema) fn column_type(&mut self) -> Option<ColumnType> {
         let sql_type = self.sql_type()?;
         let nullable = !self.word("NOT");
         (nullable || self.word("NULL")).then_some(ColumnType { sql_type, nullable })
     }
 
     /// Reads a merge rule.
-    fn rule(&mut self) -> Option<MergeRule> {
+    pub(in crate::schema) fn rule(&mut self) -> Option<MergeRule> {
         use MergeRule::{Counter, List, Lww, Map, Set, Text};
         let all = [Lww, Counter, Set, Map, List, Text];
         self.plain(|word| all.into_iter().find(|rule| rule.to_string() == word))
@@ -329,7 +334,7 @@ impl Words {
     }
 
     /// Reads a constant.
-    fn literal(&mut self) -> Option<Value> {
+    pub(in crate::schema) fn literal(&mut self) -> Option<Value> {
         if let Some(Word::Quoted(text)) = self.words.get(self.next) {
             self.next += 1;
             return Some(Value::Text(text.clone()));
