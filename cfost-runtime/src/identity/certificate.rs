@@ -4,11 +4,12 @@
 //! key added the first device, that one the next, and so on. A reader who knows nothing but the root
 //! key can check it; one who holds the log need only compare the last entry.
 
+use super::devices::{Device, Standing};
 use super::entry::{Body, Entry};
 use super::error::{IdentityError, Result};
 use super::keys::RootPublic;
 use super::limits::CERTIFICATE_ENTRIES_MAX;
-use super::log::{Device, IdentityLog};
+use super::log::IdentityLog;
 use crate::oplog::DeviceId;
 
 /// Checks a certificate against the user's root key; gives the device that it is about, under the
@@ -42,7 +43,14 @@ fn certified(entry: &Entry, added_by: Option<DeviceId>) -> Result<Device> {
         return Err(IdentityError::Certificate { problem: "an entry adds no device" });
     };
     let keys = *add.keys();
-    Ok(Device { id: keys.id(), name: add.name().to_owned(), keys, added_at: entry.at(), added_by })
+    Ok(Device {
+        id: keys.id(),
+        name: add.name().to_owned(),
+        keys,
+        added_at: entry.at(),
+        added_by,
+        standing: Standing::Active,
+    })
 }
 
 impl IdentityLog {
@@ -61,7 +69,7 @@ impl IdentityLog {
             let entry = self.entry_adding(device).ok_or(IdentityError::UnknownDevice { device })?;
             chain.push(entry.as_bytes().to_vec());
             // Ends at the root key: whoever added a device is described by an entry less deep.
-            next = self.device(device).and_then(|device| device.added_by);
+            next = self.known_device(device).and_then(|device| device.added_by);
         }
         chain.reverse();
         Ok(chain)
@@ -72,25 +80,53 @@ impl IdentityLog {
     /// yet is accepted as well, if the certificate leads to it.
     ///
     /// # Errors
-    /// What [`verify_certificate`] gives, and [`IdentityError::WrongPeer`] for another transport key.
+    /// What [`verify_certificate`] gives, [`IdentityError::WrongPeer`] for another transport key, and
+    /// [`IdentityError::Revoked`] for a device that is none of the user's any more, or that was added by one that had
+    /// no say as far as is known here.
     pub fn authenticate<B: AsRef<[u8]>>(&self, certificate: &[B], transport_key: &[u8; 32]) -> Result<Device> {
         let device = match self.device_known_by(certificate) {
-            Some(device) => device,
-            None => verify_certificate(self.root(), certificate)?,
+            Some(device) => device.clone(),
+            None => {
+                let device = verify_certificate(self.root(), certificate)?;
+                self.check_adders(certificate)?;
+                self.known_device(device.id).cloned().unwrap_or(device)
+            }
         };
         if device.keys.transport != *transport_key {
             return Err(IdentityError::WrongPeer);
         }
+        if device.standing != Standing::Active {
+            return Err(IdentityError::Revoked { device: device.id });
+        }
         Ok(device)
     }
 
-    /// The device whose last certificate entry counts here already: nothing is left to verify, so the
+    /// The device whose last certificate entry is here already: nothing is left to verify, so the
     /// handshake of two devices that know each other costs no signature.
-    fn device_known_by<B: AsRef<[u8]>>(&self, certificate: &[B]) -> Option<Device> {
+    fn device_known_by<B: AsRef<[u8]>>(&self, certificate: &[B]) -> Option<&Device> {
         let last = Entry::parse(certificate.last()?.as_ref()).ok()?;
         match self.entry(&last.id())?.body() {
-            Body::AddDevice(add) => self.device(add.keys().id()),
+            Body::AddDevice(add) => self.known_device(add.keys().id()),
             _ => None,
         }
+    }
+
+    /// Whoever added a device that is new here must be one of the user's devices: what an ended one said counts only
+    /// if those knew it who ended it, and their entries come with all that they knew.
+    fn check_adders<B: AsRef<[u8]>>(&self, certificate: &[B]) -> Result<()> {
+        let mut adder: Option<DeviceId> = None;
+        for bytes in certificate {
+            let entry = Entry::parse(bytes.as_ref())?;
+            let known = adder.and_then(|adder| self.known_device(adder));
+            if let Some(known) = known.filter(|known| known.standing != Standing::Active)
+                && self.entry(&entry.id()).is_none()
+            {
+                return Err(IdentityError::Revoked { device: known.id });
+            }
+            if let Body::AddDevice(add) = entry.body() {
+                adder = Some(add.keys().id());
+            }
+        }
+        Ok(())
     }
 }

@@ -3,14 +3,17 @@
 //! `docs/security.md` has the format as a table. The id is the hash of everything but the signature,
 //! and the signature is over the id; an entry is stored and sent as the bytes that were signed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 
+use super::epoch::EpochGrant;
 use super::error::{IdentityError, Result};
+use super::frontiers::Frontiers;
 use super::keys::{self, DeviceKeys, DevicePublic};
-use super::limits::{ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX};
+use super::limits::{DEVICES_KEPT_MAX, ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX, FRONTIER_LOGS_MAX};
 use super::text;
 use super::wire::{Reader, put_str};
 use crate::clock::Timestamp;
@@ -25,6 +28,9 @@ pub(super) const PROOF_DOMAIN: &[u8] = b"cfost device proof v1\0";
 const KIND_ADD_DEVICE: u8 = 1;
 const KIND_RENAME_DEVICE: u8 = 2;
 const KIND_PROFILE: u8 = 3;
+const KIND_END_DEVICE: u8 = 4;
+const KIND_RE_ROOT: u8 = 5;
+const KIND_EPOCH: u8 = 6;
 
 /// The name of an entry: the hash of what its author signed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +142,23 @@ pub enum Body {
     },
     /// The user's name and address have changed.
     Profile(Profile),
+    /// A device has no say any more: it was lost or stolen, and is revoked by another one; or it retires, and says so
+    /// itself.
+    EndDevice {
+        /// Which device.
+        device: DeviceId,
+        /// Its changes that still count, as far as the author holds them. Later ones stay invisible.
+        counted: Frontiers,
+    },
+    /// The root key says which devices stay; all others that were known are gone, whatever was said before.
+    ReRoot {
+        /// The devices that stay.
+        kept: BTreeSet<DeviceId>,
+        /// The changes that still count of those that are gone.
+        counted: Frontiers,
+    },
+    /// The key of an epoch of a space, for the devices that may read on.
+    Epoch(EpochGrant),
     /// Something that a newer app said. It is kept and passed on, and understood after an update.
     Unknown {
         /// The kind byte.
@@ -160,6 +183,9 @@ impl Body {
             Self::AddDevice(_) => KIND_ADD_DEVICE,
             Self::RenameDevice { .. } => KIND_RENAME_DEVICE,
             Self::Profile(_) => KIND_PROFILE,
+            Self::EndDevice { .. } => KIND_END_DEVICE,
+            Self::ReRoot { .. } => KIND_RE_ROOT,
+            Self::Epoch(_) => KIND_EPOCH,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -167,7 +193,12 @@ impl Body {
     /// Checks what a person typed, so that nothing is signed that a reader would refuse.
     fn check(&self) -> Result<()> {
         match self {
-            Self::AddDevice(_) | Self::Unknown { .. } => Ok(()),
+            Self::AddDevice(_) | Self::Epoch(_) | Self::Unknown { .. } => Ok(()),
+            Self::EndDevice { counted, .. } => check_logs(counted),
+            Self::ReRoot { kept, .. } if kept.len() > DEVICES_KEPT_MAX => {
+                Err(IdentityError::TooManyDevices { devices: kept.len(), devices_max: DEVICES_KEPT_MAX })
+            }
+            Self::ReRoot { counted, .. } => check_logs(counted),
             Self::RenameDevice { name, .. } => text::check_device_name(name),
             Self::Profile(profile) => {
                 text::check_user_name(&profile.name)?;
@@ -188,6 +219,17 @@ impl Body {
                 put_str(&mut out, &profile.name);
                 put_str(&mut out, &profile.email);
             }
+            Self::EndDevice { device, counted } => {
+                out.extend_from_slice(device.as_bytes());
+                counted.write(&mut out);
+            }
+            Self::ReRoot { kept, counted } => {
+                // Within DEVICES_KEPT_MAX, which was checked before.
+                out.extend_from_slice(&(kept.len() as u16).to_le_bytes());
+                kept.iter().for_each(|device| out.extend_from_slice(device.as_bytes()));
+                counted.write(&mut out);
+            }
+            Self::Epoch(grant) => grant.write(&mut out),
             Self::Unknown { bytes, .. } => out.extend_from_slice(bytes),
         }
         out
@@ -202,12 +244,41 @@ impl Body {
                 Self::RenameDevice { device: DeviceId::from_bytes(reader.array()?), name: reader.str()?.to_owned() }
             }
             KIND_PROFILE => Self::Profile(Profile { name: reader.str()?.to_owned(), email: reader.str()?.to_owned() }),
+            KIND_END_DEVICE => Self::EndDevice {
+                device: DeviceId::from_bytes(reader.array()?),
+                counted: Frontiers::read(&mut reader)?,
+            },
+            KIND_RE_ROOT => Self::ReRoot { kept: read_kept(&mut reader)?, counted: Frontiers::read(&mut reader)? },
+            KIND_EPOCH => Self::Epoch(EpochGrant::read(&mut reader)?),
             kind => return Ok(Self::Unknown { kind, bytes: bytes.to_vec() }),
         };
         body.check()?;
         reader.end()?;
         Ok(body)
     }
+}
+
+fn check_logs(counted: &Frontiers) -> Result<()> {
+    match counted.logs() {
+        logs if logs > FRONTIER_LOGS_MAX => Err(IdentityError::TooManyLogs { logs, logs_max: FRONTIER_LOGS_MAX }),
+        _ => Ok(()),
+    }
+}
+
+fn read_kept(reader: &mut Reader<'_>) -> Result<BTreeSet<DeviceId>> {
+    let count = usize::from(reader.u16()?);
+    if count == 0 || count > DEVICES_KEPT_MAX {
+        return Err(reader.malformed("it keeps no device, or more than 256"));
+    }
+    let mut kept = BTreeSet::new();
+    for _ in 0..count {
+        let device = DeviceId::from_bytes(reader.array()?);
+        if kept.last().is_some_and(|last| *last >= device) {
+            return Err(reader.malformed("its devices are not sorted, or doubled"));
+        }
+        kept.insert(device);
+    }
+    Ok(kept)
 }
 
 /// A signed entry of an identity log.

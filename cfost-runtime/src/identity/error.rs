@@ -93,6 +93,40 @@ pub enum IdentityError {
         /// The author.
         device: DeviceId,
     },
+    /// A device has no say any more.
+    #[error("device {device} was removed from this user's devices: recover with the 24 words if that was not you")]
+    Revoked {
+        /// The device.
+        device: DeviceId,
+    },
+    /// An entry that only the root key may make was made by a device.
+    #[error("device {device} tried to say which devices stay: only the 24 words can")]
+    RootOnly {
+        /// The author.
+        device: DeviceId,
+    },
+    /// The last device can't go.
+    #[error("device {device} is the last one of this user: pair another one before it goes")]
+    LastDevice {
+        /// The device.
+        device: DeviceId,
+    },
+    /// An entry can't name that many devices.
+    #[error("{devices} devices are more than one entry can name ({devices_max}): retire some first")]
+    TooManyDevices {
+        /// How many there are.
+        devices: usize,
+        /// How many one entry can name.
+        devices_max: usize,
+    },
+    /// An entry can't name that many logs.
+    #[error("{logs} logs are more than one entry can name ({logs_max})")]
+    TooManyLogs {
+        /// How many there are.
+        logs: usize,
+        /// How many one entry can name.
+        logs_max: usize,
+    },
     /// An entry names parents that are neither here nor among what arrived with it.
     #[error("the identity log is incomplete: {missing} is missing; fetch it from another device")]
     MissingEntry {

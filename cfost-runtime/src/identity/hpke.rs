@@ -9,6 +9,7 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::{Kem, X25519HkdfSha256};
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, HpkeError, OpModeR, OpModeS, PskBundle, Serializable};
+use zeroize::Zeroizing;
 
 use crate::host::Host;
 
@@ -51,6 +52,27 @@ pub(super) fn opener(
     let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)?;
     let mode = OpModeR::Psk(PskBundle::new(shared.key, shared.id)?);
     hpke::setup_receiver(&mode, &secret, &encapsulated, info)
+}
+
+/// Seals one message to the device with the X25519 key `to`: the encapsulated key, then what is sealed. Only `info`
+/// binds it, so that must say what it is for.
+pub(super) fn seal_once(host: &Host, to: &[u8; 32], info: &[u8; 32], message: &[u8]) -> Result<Vec<u8>, HpkeError> {
+    let to = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(to)?;
+    let (encapsulated, mut sealer): (_, Sealer) =
+        hpke::setup_sender_with_rng(&OpModeS::Base, &to, info, &mut HostRng(host))?;
+    let mut sealed = vec![0; 32];
+    encapsulated.write_exact(&mut sealed);
+    sealed.extend_from_slice(&sealer.seal(message, &[])?);
+    Ok(sealed)
+}
+
+/// Opens what [`seal_once`] has sealed to the device with the X25519 secret `secret`.
+pub(super) fn open_once(secret: &[u8; 32], info: &[u8; 32], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HpkeError> {
+    let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(secret)?;
+    let (encapsulated, sealed) = sealed.split_at_checked(32).ok_or(HpkeError::OpenError)?;
+    let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)?;
+    let mut opener: Opener = hpke::setup_receiver(&OpModeR::Base, &secret, &encapsulated, info)?;
+    Ok(Zeroizing::new(opener.open(sealed, &[])?))
 }
 
 /// The host's randomness in the form that RustCrypto asks for.

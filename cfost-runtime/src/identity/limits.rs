@@ -17,6 +17,17 @@ pub const LOG_ENTRIES_MAX: usize = 100_000;
 pub const LOG_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes of entries that wait for a parent that has not arrived.
 pub const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most entries in one log that say who has a say: that add or end devices, or begin epochs.
+pub const LOG_FACTS_MAX: usize = 4096;
+/// How far beyond the limits of the log the root key's entries may go: a device that fills the log up must not keep
+/// the user from ending it.
+pub const LOG_ROOT_RESERVE: usize = 64;
+/// Most logs of which one entry says how far they count.
+pub const FRONTIER_LOGS_MAX: usize = 1000;
+/// Most devices that one entry can name to stay.
+pub const DEVICES_KEPT_MAX: usize = 256;
+/// Most devices to which one entry seals a key.
+pub const EPOCH_KEYS_MAX: usize = 600;
 /// Longest certificate: how many devices may stand between the root key and a device.
 pub const CERTIFICATE_ENTRIES_MAX: usize = 256;
 

@@ -1,37 +1,27 @@
 //! A user's identity log: who the user's devices are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use super::entry::{AddDevice, Body, Entry, EntryId, Profile};
+use super::authority::{Act, Authority, Fact, View};
+use super::devices::Said;
+use super::entry::{AddDevice, Body, Entry, EntryId};
 use super::error::{IdentityError, Result};
-use super::keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
-use super::limits::{ENTRY_PARENTS_MAX, LOG_BYTES_MAX, LOG_ENTRIES_MAX, WAITING_BYTES_MAX};
+use super::keys::{DeviceKeys, RootKey, RootPublic};
+use super::limits::{
+    ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX, LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FACTS_MAX, LOG_ROOT_RESERVE,
+    WAITING_BYTES_MAX,
+};
 use crate::clock::Timestamp;
 use crate::oplog::{DeviceId, UserId};
 
 const DIGEST_CONTEXT: &str = "cfost identity log digest v1";
 
-/// A device of the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// The hash of its signing key.
-    pub id: DeviceId,
-    /// What its user calls it.
-    pub name: String,
-    /// Its public keys.
-    pub keys: DevicePublic,
-    /// When it was added, by the clock of the device that added it.
-    pub added_at: Timestamp,
-    /// The device that added it; `None` for one that the root key certified.
-    pub added_by: Option<DeviceId>,
-}
-
 /// What became of an entry that was offered to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inserted {
-    /// These entries now count, in causal order: it, and what had waited for it.
+    /// These entries are now part of the log, in causal order: it, and what had waited for it.
     Accepted(Vec<EntryId>),
     /// It was there before, accepted or waiting.
     Known,
@@ -45,8 +35,10 @@ pub enum Inserted {
 /// every device can hold a copy. What the log says is a pure function of the **set** of entries held:
 /// the order in which they arrived, and how often, does not matter. To that end
 ///
-/// - an entry counts if its author is the root key, or a device that one of the entry's *ancestors*
-///   added: a matter of the graph, never of what happened to arrive first;
+/// - an entry is taken in if its author is the root key, or a device that had a say as far as the entry's
+///   *ancestors* go: a matter of the graph, never of what happened to arrive first;
+/// - who has a say by a set of entries, [ended](Body::EndDevice) devices and [re-rootings](Body::ReRoot) included,
+///   and which entries have an effect, `docs/security.md` defines;
 /// - of two entries that set the same name, the one with the greater (timestamp, id) wins;
 /// - a device added twice is described by the entry with the smaller (depth in the graph, id).
 ///
@@ -62,10 +54,10 @@ pub struct IdentityLog {
     order: BTreeSet<(u32, EntryId)>,
     heads: BTreeSet<EntryId>,
     waiting: Waiting,
-    added: BTreeMap<DeviceId, Added>,
-    names: BTreeMap<DeviceId, Latest<String>>,
-    transports: BTreeMap<[u8; 32], BTreeSet<Rank>>,
-    profile: Option<Latest<Profile>>,
+    facts: Vec<Fact>,
+    /// All facts.
+    view: Arc<View>,
+    said: OnceLock<Arc<Said>>,
     digest: OnceLock<[u8; 32]>,
 }
 
@@ -74,35 +66,8 @@ struct Accepted {
     entry: Entry,
     /// 1 for an entry without parents, else one more than its deepest parent.
     depth: u32,
-}
-
-/// Orders the entries that add the same device, or the same transport key.
-type Rank = (u32, EntryId, DeviceId);
-
-#[derive(Clone)]
-struct Added {
-    rank: Rank,
-    keys: DevicePublic,
-    at: Timestamp,
-    by: Option<DeviceId>,
-}
-
-/// A value, and the write that set it.
-#[derive(Clone)]
-struct Latest<T> {
-    at: Timestamp,
-    entry: EntryId,
-    value: T,
-}
-
-impl<T: Clone> Latest<T> {
-    fn loses_to(&self, entry: &Entry) -> bool {
-        (self.at, self.entry) < (entry.at(), entry.id())
-    }
-
-    fn of(entry: &Entry, value: &T) -> Self {
-        Self { at: entry.at(), entry: entry.id(), value: value.clone() }
-    }
+    /// The facts among it and its ancestors.
+    view: Arc<View>,
 }
 
 /// Entries whose ancestors have not all arrived, each filed under one that is missing.
@@ -144,10 +109,9 @@ impl IdentityLog {
             order: BTreeSet::new(),
             heads: BTreeSet::new(),
             waiting: Waiting::default(),
-            added: BTreeMap::new(),
-            names: BTreeMap::new(),
-            transports: BTreeMap::new(),
-            profile: None,
+            facts: Vec::new(),
+            view: Arc::default(),
+            said: OnceLock::new(),
             digest: OnceLock::new(),
         }
     }
@@ -193,46 +157,66 @@ impl IdentityLog {
     /// [insert](Self::insert) it.
     ///
     /// # Errors
-    /// [`IdentityError::NotAuthorised`] if the device is not one of the user's,
-    /// [`IdentityError::Text`] for a name that cannot be accepted.
+    /// [`IdentityError::NotAuthorised`] if the device is not one of the user's, [`IdentityError::Revoked`] if it is
+    /// one no more, [`IdentityError::Text`] for a name that cannot be accepted, [`IdentityError::UnknownDevice`] for
+    /// ending one that never was, [`IdentityError::LastDevice`] for retiring when nobody would stay.
     pub fn author(&self, keys: &DeviceKeys, body: Body, at: Timestamp) -> Result<Entry> {
         let device = keys.id();
-        let added = self.added.get(&device).ok_or(IdentityError::NotAuthorised { device })?;
-        self.sign(keys.signing(), body, at, Some(added.rank.1))
+        let authority = self.authority();
+        if !authority.has(device) {
+            return Err(self.unauthorised(device, &self.view));
+        }
+        match &body {
+            Body::ReRoot { .. } => return Err(IdentityError::RootOnly { device }),
+            Body::EndDevice { device: ended, .. } if self.known_device(*ended).is_none() => {
+                return Err(IdentityError::UnknownDevice { device: *ended });
+            }
+            Body::EndDevice { device: ended, .. } if *ended == device && self.device_count() == 1 => {
+                return Err(IdentityError::LastDevice { device });
+            }
+            _ => {}
+        }
+        let added_by = authority.members.get(&device).map(|member| member.added_by);
+        let needed = added_by.into_iter().chain(authority.re_rooted).map(|fact| self.facts[fact].id);
+        self.sign(keys.signing(), body, at, needed.collect())
     }
 
     /// Signs an entry with the root key: the first device, and recovery by phrase.
     ///
     /// # Errors
-    /// [`IdentityError::WrongUser`] for another user's root key, [`IdentityError::Text`].
+    /// [`IdentityError::WrongUser`] for another user's root key, [`IdentityError::UnknownDevice`] for keeping one that
+    /// never was, [`IdentityError::Text`].
     pub fn author_as_root(&self, root: &RootKey, body: Body, at: Timestamp) -> Result<Entry> {
         if root.public() != self.root {
             return Err(IdentityError::WrongUser { found: root.user_id(), expected: self.user });
         }
-        self.sign(root.signing(), body, at, None)
+        if let Body::ReRoot { kept, .. } = &body {
+            let nobody = || IdentityError::Malformed { what: "identity entry body", problem: "it keeps no device" };
+            kept.first().ok_or_else(nobody)?;
+            if let Some(&device) = kept.iter().find(|device| self.known_device(**device).is_none()) {
+                return Err(IdentityError::UnknownDevice { device });
+            }
+        }
+        // All of what it settles must be among its ancestors.
+        self.sign(root.signing(), body, at, Vec::new())
     }
 
-    fn sign(
-        &self,
-        key: &ed25519_dalek::SigningKey,
-        body: Body,
-        at: Timestamp,
-        authority: Option<EntryId>,
-    ) -> Result<Entry> {
+    fn sign(&self, key: &ed25519_dalek::SigningKey, body: Body, at: Timestamp, needed: Vec<EntryId>) -> Result<Entry> {
         // Later than all it builds on, so that what replaces a name always wins over that name.
         let newest = self.heads.iter().filter_map(|id| self.accepted.get(id)).map(|head| head.entry.at()).max();
         let at = newest.map_or(at, |newest| at.max(newest.plus(1)));
-        Entry::sign(key, self.user, at, self.parents_for(authority), body)
+        Entry::sign(key, self.user, at, self.parents_for(&needed), body)
     }
 
-    /// The heads; if there are too many, the deepest of them and the entry that gives the author its say.
-    fn parents_for(&self, authority: Option<EntryId>) -> Vec<EntryId> {
+    /// The heads; if there are too many, the deepest of them and the entries that give the author its say.
+    fn parents_for(&self, needed: &[EntryId]) -> Vec<EntryId> {
         let mut parents: Vec<_> = self.heads.iter().copied().collect();
         if parents.len() > ENTRY_PARENTS_MAX {
             parents.sort_by_key(|id| std::cmp::Reverse((self.accepted.get(id).map(|head| head.depth), *id)));
-            parents.truncate(ENTRY_PARENTS_MAX - 1);
-            parents.extend(authority.filter(|id| !parents.contains(id)));
+            parents.truncate(ENTRY_PARENTS_MAX - needed.len());
+            parents.extend(needed);
             parents.sort();
+            parents.dedup();
         }
         parents
     }
@@ -241,7 +225,8 @@ impl IdentityLog {
     ///
     /// # Errors
     /// What [`Entry::decode`] gives; [`IdentityError::WrongUser`]; [`IdentityError::NotAuthorised`] if
-    /// its author was no device of the user as far as the entry's ancestors say;
+    /// its author was no device of the user as far as the entry's ancestors say, [`IdentityError::Revoked`] if it was
+    /// one no more, [`IdentityError::RootOnly`] for what a device may not say;
     /// [`IdentityError::WaitingFull`] and [`IdentityError::LogFull`] at the limits. The log is then as
     /// it was.
     pub fn insert(&mut self, bytes: &[u8]) -> Result<Inserted> {
@@ -279,139 +264,116 @@ impl IdentityLog {
 
     /// Adds an entry all of whose parents are accepted, if its author had a say.
     fn accept(&mut self, entry: Entry) -> Result<EntryId> {
+        let parents = || entry.parents().iter().map(|parent| &self.accepted[parent]);
+        let before = View::union(parents().map(|parent| &parent.view));
+        let depth = 1 + parents().map(|parent| parent.depth).max().unwrap_or(0);
         let author = self.author_device(&entry);
-        if let Some(device) = author
-            && !self.is_authorised_before(&entry, device)
-        {
-            return Err(IdentityError::NotAuthorised { device });
-        }
+        let act = self.check_say(&entry, author, &before)?;
         let bytes = self.bytes + entry.as_bytes().len();
-        if self.accepted.len() >= LOG_ENTRIES_MAX || bytes > LOG_BYTES_MAX {
+        let reserve = if author.is_none() { LOG_ROOT_RESERVE } else { 0 };
+        if self.accepted.len() >= LOG_ENTRIES_MAX + reserve
+            || bytes > LOG_BYTES_MAX + reserve * ENTRY_BYTES_MAX
+            || (act.is_some() && self.facts.len() >= LOG_FACTS_MAX + reserve)
+        {
             return Err(IdentityError::LogFull);
         }
         self.bytes = bytes;
         let id = entry.id();
-        let depth = 1 + entry.parents().iter().map(|parent| self.accepted[parent].depth).max().unwrap_or(0);
-        self.apply(&entry, author, depth);
+        let view = match act {
+            None => before,
+            Some(act) => {
+                let fact = self.facts.len();
+                self.facts.push(Fact { id, depth, author, act, knows: before.facts.clone() });
+                self.view = self.view.with(fact);
+                before.with(fact)
+            }
+        };
         for parent in entry.parents() {
             self.heads.remove(parent);
         }
         self.heads.insert(id);
         self.order.insert((depth, id));
-        self.accepted.insert(id, Accepted { entry, depth });
-        self.digest = OnceLock::new();
+        self.accepted.insert(id, Accepted { entry, depth, view });
+        (self.digest, self.said) = (OnceLock::new(), OnceLock::new());
         Ok(id)
     }
 
+    /// Whether the author of `entry` had a say by the facts before it; what the entry does to the devices, if
+    /// anything.
+    fn check_say(&self, entry: &Entry, author: Option<DeviceId>, before: &View) -> Result<Option<Act>> {
+        if let Some(device) = author
+            && !before.authority(&self.facts).has(device)
+        {
+            return Err(self.unauthorised(device, before));
+        }
+        Ok(match (entry.body(), author) {
+            (Body::AddDevice(add), _) => Some(Act::Add(add.keys().id())),
+            (Body::EndDevice { device, .. }, _) => Some(Act::End(*device)),
+            (Body::ReRoot { .. }, Some(device)) => return Err(IdentityError::RootOnly { device }),
+            (Body::ReRoot { kept, .. }, None) => match kept.iter().find(|device| !self.has_added(before, **device)) {
+                Some(&device) => return Err(IdentityError::UnknownDevice { device }),
+                None => Some(Act::ReRoot(kept.clone())),
+            },
+            (Body::Epoch(_), _) => Some(Act::Other),
+            (Body::RenameDevice { .. } | Body::Profile(_) | Body::Unknown { .. }, _) => None,
+        })
+    }
+
+    fn unauthorised(&self, device: DeviceId, by: &View) -> IdentityError {
+        match self.has_added(by, device) {
+            true => IdentityError::Revoked { device },
+            false => IdentityError::NotAuthorised { device },
+        }
+    }
+
+    fn has_added(&self, by: &View, device: DeviceId) -> bool {
+        by.facts.iter().any(|fact| self.facts[fact].act == Act::Add(device))
+    }
+
     /// The device that made `entry`, or `None` for the root key.
-    fn author_device(&self, entry: &Entry) -> Option<DeviceId> {
+    pub(super) fn author_device(&self, entry: &Entry) -> Option<DeviceId> {
         (entry.author() != self.root.as_bytes()).then(|| DeviceId::of_key(entry.author()))
     }
 
-    /// Whether an ancestor of `entry` added `device`. An ancestor that the device made itself settles
-    /// it as well, since that one was accepted; so the search is short on every usual graph.
-    fn is_authorised_before(&self, entry: &Entry, device: DeviceId) -> bool {
-        let mut seen: HashSet<EntryId> = entry.parents().iter().copied().collect();
-        let mut to_visit: Vec<EntryId> = entry.parents().to_vec();
+    /// Who has a say by all that is known.
+    pub(super) fn authority(&self) -> &Authority {
+        self.view.authority(&self.facts)
+    }
+
+    pub(super) fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// What the entries say of names and devices.
+    pub(super) fn said(&self) -> &Said {
+        self.said.get_or_init(|| Arc::new(Said::of(self)))
+    }
+
+    /// The entry, and all that it builds on.
+    pub(super) fn with_ancestors(&self, entries: impl IntoIterator<Item = EntryId>) -> HashSet<EntryId> {
+        let mut seen = HashSet::new();
+        let mut to_visit: Vec<EntryId> = entries.into_iter().collect();
         while let Some(id) = to_visit.pop() {
-            let ancestor = &self.accepted[&id].entry;
-            let adds_it = matches!(ancestor.body(), Body::AddDevice(add) if add.keys().id() == device);
-            if adds_it || ancestor.author() == entry.author() {
-                return true;
-            }
-            to_visit.extend(ancestor.parents().iter().filter(|parent| seen.insert(**parent)));
-        }
-        false
-    }
-
-    /// Lets an accepted entry change what the log says. Each arm commutes with all others.
-    fn apply(&mut self, entry: &Entry, author: Option<DeviceId>, depth: u32) {
-        match entry.body() {
-            Body::AddDevice(add) => {
-                let device = add.keys().id();
-                self.add(Added { rank: (depth, entry.id(), device), keys: *add.keys(), at: entry.at(), by: author });
-                self.name(device, entry, add.name());
-            }
-            Body::RenameDevice { device, name } => self.name(*device, entry, name),
-            Body::Profile(profile) => {
-                if self.profile.as_ref().is_none_or(|held| held.loses_to(entry)) {
-                    self.profile = Some(Latest::of(entry, profile));
-                }
-            }
-            Body::Unknown { .. } => {}
-        }
-    }
-
-    fn add(&mut self, added: Added) {
-        let device = added.rank.2;
-        if let Some(held) = self.added.get(&device) {
-            if held.rank < added.rank {
-                return;
-            }
-            if let Some(ranks) = self.transports.get_mut(&held.keys.transport) {
-                ranks.remove(&held.rank);
+            if let Some(accepted) = self.accepted.get(&id)
+                && seen.insert(id)
+            {
+                to_visit.extend_from_slice(accepted.entry.parents());
             }
         }
-        self.transports.entry(added.keys.transport).or_default().insert(added.rank);
-        self.added.insert(device, added);
+        seen
     }
 
-    fn name(&mut self, device: DeviceId, entry: &Entry, name: &str) {
-        if self.names.get(&device).is_none_or(|held| held.loses_to(entry)) {
-            self.names.insert(device, Latest::of(entry, &name.to_owned()));
-        }
-    }
-
-    /// The user's name and address, if the user has registered.
-    pub fn profile(&self) -> Option<&Profile> {
-        self.profile.as_ref().map(|latest| &latest.value)
-    }
-
-    /// The user's devices, by id.
-    pub fn devices(&self) -> impl Iterator<Item = Device> + '_ {
-        self.added.keys().filter_map(|id| self.device(*id))
-    }
-
-    /// How many devices the user has.
-    pub fn device_count(&self) -> usize {
-        self.added.len()
-    }
-
-    /// The device with this id, if it is one of the user's.
-    pub fn device(&self, id: DeviceId) -> Option<Device> {
-        let added = self.added.get(&id)?;
-        let name = self.names.get(&id).map(|latest| latest.value.clone()).unwrap_or_default();
-        Some(Device { id, name, keys: added.keys, added_at: added.at, added_by: added.by })
-    }
-
-    /// The device that signs with this key, if it is one of the user's.
-    pub fn device_by_signing_key(&self, key: &[u8; 32]) -> Option<Device> {
-        self.device(DeviceId::of_key(key))
-    }
-
-    /// The device behind connections that this key authenticates, if it is one of the user's.
-    pub fn device_by_transport_key(&self, key: &[u8; 32]) -> Option<Device> {
-        let (_, _, device) = self.transports.get(key)?.first()?;
-        self.device(*device)
-    }
-
-    /// The entry that describes `device`.
-    pub(super) fn entry_adding(&self, device: DeviceId) -> Option<&Entry> {
-        let (_, entry, _) = self.added.get(&device)?.rank;
-        self.accepted.get(&entry).map(|accepted| &accepted.entry)
-    }
-
-    /// All entries that count, every one after its ancestors. Store and send these bytes.
+    /// All entries that were taken in, every one after its ancestors. Store and send these bytes.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> + '_ {
         self.order.iter().map(|(_, id)| &self.accepted[id].entry)
     }
 
-    /// How many entries count.
+    /// How many entries were taken in.
     pub fn entry_count(&self) -> usize {
         self.accepted.len()
     }
 
-    /// The entry with this id, if it counts.
+    /// The entry with this id, if it was taken in.
     pub fn entry(&self, id: &EntryId) -> Option<&Entry> {
         self.accepted.get(id).map(|accepted| &accepted.entry)
     }
@@ -436,15 +398,7 @@ impl IdentityLog {
     /// What someone lacks who holds `have` and everything those build on: entries in causal order.
     /// Ids that this log does not know are ignored.
     pub fn missing_from(&self, have: &[EntryId]) -> Vec<&Entry> {
-        let mut held = HashSet::new();
-        let mut to_visit: Vec<EntryId> = have.to_vec();
-        while let Some(id) = to_visit.pop() {
-            if let Some(accepted) = self.accepted.get(&id)
-                && held.insert(id)
-            {
-                to_visit.extend_from_slice(accepted.entry.parents());
-            }
-        }
+        let held = self.with_ancestors(have.iter().copied());
         self.entries().filter(|entry| !held.contains(&entry.id())).collect()
     }
 
@@ -460,7 +414,7 @@ impl fmt::Debug for IdentityLog {
             .field("user", &self.user)
             .field("entries", &self.accepted.len())
             .field("waiting", &self.waiting.entries.len())
-            .field("devices", &self.added.keys().collect::<Vec<_>>())
+            .field("devices", &self.authority().members)
             .finish()
     }
 }

@@ -10,9 +10,14 @@
 //! last is bytes that the store keeps.
 
 mod attempts;
+mod authority;
 mod certificate;
+mod devices;
 mod entry;
+mod epoch;
+mod epochs;
 mod error;
+mod frontiers;
 mod hpke;
 mod keys;
 pub mod limits;
@@ -29,10 +34,14 @@ mod wire;
 
 pub use attempts::LoginAttempts;
 pub use certificate::verify_certificate;
+pub use devices::{Device, Standing};
 pub use entry::{AddDevice, Body, Entry, EntryId, Profile};
+pub use epoch::{EpochGrant, new_epoch};
+pub use epochs::{Current, Grants};
 pub use error::{IdentityError, Result};
+pub use frontiers::Frontiers;
 pub use keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
-pub use log::{Device, IdentityLog, Inserted};
+pub use log::{IdentityLog, Inserted};
 pub use master::MasterKey;
 pub use password::check_password;
 pub use phrase::RecoveryPhrase;

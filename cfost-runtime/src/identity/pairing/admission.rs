@@ -6,10 +6,11 @@ use super::invitation::Invitation;
 use super::message::{self, PART_BYTES, PARTS_MAX};
 use super::transcript::Transcript;
 use crate::host::Host;
+use crate::identity::devices::Device;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::hpke::{self, SharedSecret};
 use crate::identity::keys::{DevicePublic, RootPublic};
-use crate::identity::log::{Device, IdentityLog};
+use crate::identity::log::IdentityLog;
 use crate::identity::wire::Reader;
 use crate::oplog::{EpochKey, SpaceId};
 

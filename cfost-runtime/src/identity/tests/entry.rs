@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::{add, at, phone_user, rename};
-use crate::identity::{Body, Entry, EntryId, IdentityError, IdentityLog, Profile};
-use crate::oplog::DeviceId;
+use super::{add, at, host, phone_user, rename, root_key};
+use crate::identity::{Body, Entry, EntryId, EpochGrant, Frontiers, IdentityError, IdentityLog, Profile, new_epoch};
+use crate::oplog::{ChangeId, DeviceId, Head, LogId, SpaceId};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -30,6 +30,114 @@ fn the_bytes_of_an_entry_are_pinned() {
     assert_eq!(hex(entry.as_bytes()), pinned.concat());
     assert_eq!(entry.id().to_string(), "f8f89d4890e3e866bf07405aa31a1b3a5a5cbb185a8322916ec0f71abc684173");
     assert_eq!(Entry::decode(entry.as_bytes()), Ok(entry));
+}
+
+/// Promise: the bytes of what an entry can say about devices and keys never change.
+#[test]
+fn the_bytes_of_ends_re_rootings_and_epochs_are_pinned() {
+    let (_, phone, mut log) = phone_user(1);
+    let laptop = add(&mut log, &phone, 2, "laptop");
+    let space = SpaceId::home_of(log.user_id());
+    let mut counted = Frontiers::new();
+    counted.advance(space, LogId::from_bytes([7; 16]), Head { seq: 300, id: ChangeId::from_bytes([9; 32]) });
+    let body = |entry: &Entry| {
+        let kind = 58 + 32 * entry.parents().len();
+        hex(&entry.as_bytes()[kind..entry.as_bytes().len() - 64])
+    };
+
+    let end = Body::EndDevice { device: laptop.id(), counted: counted.clone() };
+    let pinned = [
+        "04",                                                               // kind
+        "5c00",                                                             // body length
+        "eb3f5c6a307b8a8c827dcc5cdad29427",                                 // device
+        "0100",                                                             // spaces
+        "22ae0e99f51e8b7f8a4c78e47156ffe6",                                 // space
+        "0100",                                                             // logs
+        "07070707070707070707070707070707",                                 // log
+        "2c01000000000000",                                                 // seq
+        "0909090909090909090909090909090909090909090909090909090909090909", // change
+    ];
+    assert_eq!(body(&log.author(&phone, end, at(20)).expect("signs")), pinned.concat());
+
+    let re_root = Body::ReRoot { kept: [laptop.id(), phone.id()].into(), counted };
+    let pinned = [
+        "05",                                                               // kind
+        "6e00",                                                             // body length
+        "0200",                                                             // devices
+        "1e4a8076b3488dc3aa274d6461feceb3",                                 // device
+        "eb3f5c6a307b8a8c827dcc5cdad29427",                                 // device
+        "0100",                                                             // spaces
+        "22ae0e99f51e8b7f8a4c78e47156ffe6",                                 // space
+        "0100",                                                             // logs
+        "07070707070707070707070707070707",                                 // log
+        "2c01000000000000",                                                 // seq
+        "0909090909090909090909090909090909090909090909090909090909090909", // change
+    ];
+    assert_eq!(body(&log.author_as_root(&root_key(1), re_root, at(20)).expect("signs")), pinned.concat());
+
+    let key = new_epoch(&host(7));
+    let grant = EpochGrant::seal(&host(8), log.user_id(), space, &key, [&laptop.public()]).expect("one device");
+    let pinned = [
+        "06",                                                               // kind
+        "9600",                                                             // body length
+        "22ae0e99f51e8b7f8a4c78e47156ffe6",                                 // space
+        "44a1920a",                                                         // epoch
+        "44a152998492350596d750482ebc6289190f1c540a0cede7e7cff971d9457d16", // commitment
+        "0100",                                                             // keys
+        "eb3f5c6a307b8a8c827dcc5cdad29427",                                 // device
+        "442162babc2018b22be96949ddf98015d3dfb4700f49e1db758b9db0bf763c59", // encapsulated key
+        "4f923201b62053c6c491dc4cc23fb0df64a6b2d113a9975bf7f79aa47fc73d92", // sealed key
+        "9fcd0c7913115cbbefb1c1910ee6a949",                                 // its tag
+    ];
+    assert_eq!(body(&log.author(&phone, Body::Epoch(grant), at(20)).expect("signs")), pinned.concat());
+}
+
+/// Promise: frontiers, and lists of devices, have one form: sorted, each once, none empty, not too many.
+#[test]
+fn lists_in_an_entry_are_in_order() {
+    let (_, phone, log) = phone_user(1);
+    let decode = |kind: u8, bytes: &[u8]| {
+        let body = Body::Unknown { kind, bytes: bytes.to_vec() };
+        let entry = log.author(&phone, body, at(1)).expect("signs");
+        Entry::decode(entry.as_bytes()).map(drop)
+    };
+    let space = |space: u8, logs: &[(u8, u64)]| {
+        let mut bytes = [space; 16].to_vec();
+        bytes.extend_from_slice(&(logs.len() as u16).to_le_bytes());
+        for (log, seq) in logs {
+            bytes.extend_from_slice(&[*log; 16]);
+            bytes.extend_from_slice(&seq.to_le_bytes());
+            bytes.extend_from_slice(&[1; 32]);
+        }
+        bytes
+    };
+    let end = |spaces: &[Vec<u8>]| {
+        let count = (spaces.len() as u16).to_le_bytes();
+        decode(4, &[&[5; 16], count.as_slice(), &spaces.concat()].concat())
+    };
+    let malformed = |problem| Err(IdentityError::Malformed { what: "identity entry body", problem });
+    assert_eq!(end(&[]), Ok(()));
+    assert_eq!(end(&[space(1, &[(1, 1), (2, 9)]), space(2, &[(1, 1)])]), Ok(()));
+    let not_sorted = malformed("its spaces are not sorted, or doubled");
+    assert_eq!(end(&[space(2, &[(1, 1)]), space(1, &[(1, 1)])]), not_sorted);
+    assert_eq!(end(&[space(1, &[(1, 1)]), space(1, &[(2, 1)])]), not_sorted);
+    let logs = malformed("its logs are not sorted, or doubled, or empty");
+    assert_eq!(end(&[space(1, &[(2, 1), (1, 1)])]), logs);
+    assert_eq!(end(&[space(1, &[(1, 1), (1, 2)])]), logs);
+    assert_eq!(end(&[space(1, &[(1, 0)])]), logs);
+    let count = malformed("it names a space without logs, or more than 1000 logs");
+    assert_eq!(end(&[space(1, &[])]), count);
+    let many: Vec<_> = (0..=250).map(|log| (log, 1)).collect();
+    assert_eq!(end(&(0..4).map(|number| space(number, &many)).collect::<Vec<_>>()), count);
+
+    let keep = |kept: &[u8]| {
+        let devices: Vec<u8> = kept.iter().flat_map(|device| [*device; 16]).collect();
+        decode(5, &[(kept.len() as u16).to_le_bytes().as_slice(), &devices, &[0, 0]].concat())
+    };
+    assert_eq!(keep(&[1, 2]), Ok(()));
+    assert_eq!(keep(&[2, 1]), malformed("its devices are not sorted, or doubled"));
+    assert_eq!(keep(&[1, 1]), malformed("its devices are not sorted, or doubled"));
+    assert_eq!(keep(&[]), malformed("it keeps no device, or more than 256"));
 }
 
 /// Promise: no bit of an entry can be altered, and no byte cut off or added.
@@ -119,7 +227,7 @@ proptest! {
     fn an_entry_is_read_back_as_it_was_signed(
         name in "[a-zA-Z0-9 ]{0,20}[a-z]",
         device in any::<[u8; 16]>(),
-        kind in 4..=255_u8,
+        kind in 7..=255_u8,
         bytes in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let (_, phone, log) = phone_user(1);

@@ -7,8 +7,10 @@ use crate::identity::keys::sign;
 use crate::identity::limits::ENTRY_PARENTS_MAX;
 use crate::identity::wire::Reader;
 use crate::identity::{
-    AddDevice, Body, DeviceKeys, DevicePublic, Entry, IdentityError, IdentityLog, Inserted, Profile,
+    AddDevice, Body, DeviceKeys, DevicePublic, Entry, EpochGrant, Frontiers, IdentityError, IdentityLog, Inserted,
+    Profile, new_epoch,
 };
+use crate::oplog::{ChangeId, Head, LogId, SpaceId};
 
 fn profile(name: &str) -> Body {
     Body::Profile(Profile { name: name.to_owned(), email: "ana@example.org".to_owned() })
@@ -17,11 +19,18 @@ fn profile(name: &str) -> Body {
 /// Everything that a log says.
 fn says(log: &IdentityLog) -> String {
     let entries: Vec<_> = log.entries().map(|entry| entry.as_bytes().to_vec()).collect();
-    let devices: Vec<_> = log.devices().collect();
+    let devices: Vec<_> = log.known_devices().collect();
     let by_transport: Vec<_> =
         devices.iter().map(|device| log.device_by_transport_key(&device.keys.transport)).collect();
+    let (space, logs) = (SpaceId::home_of(log.user_id()), [1, 2].map(|byte| LogId::from_bytes([byte; 16])));
+    let counted: Vec<_> = devices.iter().map(|device| logs.map(|of| log.counted(device.id, space, of))).collect();
     let certificates: Vec<_> = devices.iter().map(|device| log.certificate(device.id)).collect();
-    format!("{devices:?}{by_transport:?}{:?}{:?}{entries:?}{certificates:?}", log.profile(), log.digest())
+    format!(
+        "{devices:?}{counted:?}{:?}{by_transport:?}{:?}{:?}{entries:?}{certificates:?}",
+        log.current_epoch(space),
+        log.profile(),
+        log.digest()
+    )
 }
 
 /// Promise: a new user has one device, certified by the root key, and nothing else.
@@ -231,6 +240,9 @@ enum Step {
     Rename(Index),
     Profile,
     Newer,
+    End(Index, u8),
+    ReRoot(Vec<Index>),
+    Epoch,
     /// Everybody learns what everybody knows, halfway: one device takes over another's entries.
     Learn(Index),
 }
@@ -242,9 +254,21 @@ fn step() -> impl Strategy<Value = (Index, Step, u64)> {
         3 => any::<Index>().prop_map(Step::Rename),
         1 => Just(Step::Profile),
         1 => Just(Step::Newer),
+        2 => (any::<Index>(), 0..3_u8).prop_map(|(other, counted)| Step::End(other, counted)),
+        1 => prop::collection::vec(any::<Index>(), 1..4).prop_map(Step::ReRoot),
+        1 => Just(Step::Epoch),
         4 => any::<Index>().prop_map(Step::Learn),
     ];
     (any::<Index>(), step, 0..50_u64)
+}
+
+fn up_to(space: SpaceId, seq: u8) -> Frontiers {
+    let mut counted = Frontiers::new();
+    for log in [1, 2] {
+        let id = ChangeId::from_bytes([seq; 32]);
+        counted.advance(space, LogId::from_bytes([log; 16]), Head { seq: seq.into(), id });
+    }
+    counted
 }
 
 /// A fleet whose devices write without hearing of each other; every entry that was ever made.
@@ -269,6 +293,23 @@ fn fleet_entries(steps: &[(Index, Step, u64)]) -> (IdentityLog, Vec<Vec<u8>>) {
             Step::Rename(other) => rename(&fleet[other.index(fleet.len())].0, &format!("renamed {number}")),
             Step::Profile => profile(&format!("Ana {number}")),
             Step::Newer => Body::Unknown { kind: 200, bytes: vec![number as u8] },
+            Step::End(other, counted) => {
+                let frontiers = up_to(SpaceId::home_of(user), *counted);
+                Body::EndDevice { device: fleet[other.index(fleet.len())].0.id(), counted: frontiers }
+            }
+            Step::ReRoot(kept) => {
+                let kept = kept.iter().map(|other| fleet[other.index(fleet.len())].0.id()).collect();
+                Body::ReRoot { kept, counted: up_to(SpaceId::home_of(user), 1) }
+            }
+            Step::Epoch => {
+                let (host, space) = (host(2000 + number as u64), SpaceId::home_of(user));
+                let devices: Vec<_> = fleet[who].1.devices().map(|device| device.keys).collect();
+                if devices.is_empty() {
+                    continue;
+                }
+                let key = new_epoch(&host);
+                Body::Epoch(EpochGrant::seal(&host, user, space, &key, &devices).expect("few devices"))
+            }
             Step::Learn(from) => {
                 let other = fleet[from.index(fleet.len())].1.clone();
                 for entry in other.entries() {
@@ -278,7 +319,12 @@ fn fleet_entries(steps: &[(Index, Step, u64)]) -> (IdentityLog, Vec<Vec<u8>>) {
             }
         };
         let (keys, log) = &mut fleet[who];
-        let entry = log.author(keys, body, at(*second)).expect("a device of the user");
+        let signed = match step {
+            Step::ReRoot(_) => log.author_as_root(&root_key(1), body, at(*second)),
+            _ => log.author(keys, body, at(*second)),
+        };
+        // One that knows that it was ended has nothing to say, nor does anybody know of those still to be told of.
+        let Ok(entry) = signed else { continue };
         log.insert(entry.as_bytes()).expect("its own entry");
         made.push(entry.as_bytes().to_vec());
         if let Some(keys) = joined {
@@ -317,5 +363,6 @@ proptest! {
             let read = crate::identity::verify_certificate(in_order.root(), &certificate).expect("and it holds");
             prop_assert_eq!((read.id, read.keys, read.added_by), (device.id, device.keys, device.added_by));
         }
+        prop_assert!(in_order.device_count() > 0, "somebody always has a say");
     }
 }

@@ -2,14 +2,17 @@
 
 mod certificate;
 mod entry;
+mod epochs;
 mod log;
+mod model;
+mod revocation;
 mod secrecy;
 mod vault;
 mod vectors;
 
 use zeroize::Zeroizing;
 
-use super::{AddDevice, Body, DeviceKeys, Entry, IdentityLog, RecoveryPhrase, RootKey};
+use super::{AddDevice, Body, DeviceKeys, Entry, Frontiers, IdentityLog, RecoveryPhrase, RootKey};
 use crate::clock::Timestamp;
 use crate::host::{Host, ManualClock};
 
@@ -48,6 +51,11 @@ pub(super) fn author(log: &mut IdentityLog, by: &DeviceKeys, body: Body, seconds
     let entry = log.author(by, body, at(seconds)).expect("an authorised device");
     log.insert(entry.as_bytes()).expect("an entry of its own");
     entry
+}
+
+/// Ends a device of whose changes nothing counts.
+pub(super) fn end(device: &DeviceKeys) -> Body {
+    Body::EndDevice { device: device.id(), counted: Frontiers::new() }
 }
 
 pub(super) fn rename(device: &DeviceKeys, name: &str) -> Body {
