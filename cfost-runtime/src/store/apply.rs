@@ -14,6 +14,8 @@ use std::ops::ControlFlow;
 use rusqlite::Connection;
 use uuid::Uuid;
 
+#[cfg(feature = "text")]
+use super::apply_texts::Unwritten;
 use super::changes::{self, StoredChange};
 use super::elements::Edited;
 use super::evolve::{self, Stale};
@@ -24,16 +26,12 @@ use super::rows::{Rows, fits};
 use super::secrets::Secrets;
 use super::table::Table;
 #[cfg(feature = "text")]
-use super::texts::{TextAt, Texts};
+use super::texts::Texts;
 use super::touched::Touched;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
-#[cfg(feature = "text")]
-use crate::crdt::text::peer_of;
 use crate::crdt::{Effect, Life, RowOp, Stamp, Writer};
 use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader};
-#[cfg(feature = "text")]
-use crate::schema::MergeRule;
 use crate::schema::{ColumnSchema, Value, ValueRef};
 
 /// Applies changes within one SQL transaction.
@@ -49,7 +47,9 @@ pub(super) struct Applier<'c> {
     until: Timestamp,
     /// When the first group began that was applied or passed over.
     earliest: Timestamp,
-    rows: Rows<'c>,
+    pub(super) rows: Rows<'c>,
+    #[cfg(feature = "text")]
+    pub(super) unwritten: Unwritten,
     index: Index<'c>,
     opener: Opener,
     payloads: Vec<Vec<u8>>,
@@ -94,6 +94,8 @@ impl<'c> Applier<'c> {
             until: Timestamp::MAX,
             earliest: Timestamp::MAX,
             rows: Rows::new(target, tables),
+            #[cfg(feature = "text")]
+            unwritten: Unwritten::default(),
             index: Index::new(target),
             opener: Opener::new(),
             payloads: Vec::new(),
@@ -152,6 +154,12 @@ impl<'c> Applier<'c> {
         }
         self.note_unknown_columns()?;
         Ok(self.ops)
+    }
+
+    /// Without texts every row is written at once.
+    #[cfg(not(feature = "text"))]
+    pub(super) fn settle(&mut self, _: &mut Context<'_>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Takes note of the tables with columns that were passed over: a later version of the app shows them.
@@ -340,9 +348,7 @@ impl<'c> Applier<'c> {
             let effects: Vec<_> = (fit.columns.iter().zip(op.values))
                 .filter_map(|(target, value)| self.effect(table, op, (*target)?, plain(value)?))
                 .collect();
-            #[cfg(feature = "text")]
-            let effects = self.merge_texts(table, op, fit, context, number, effects)?;
-            self.rows.merge(table, &op.row, RowOp { stamp, life, effects }, context.registry, context.hidden)?
+            self.merge(table, op, fit, context, RowOp { stamp, life, effects })?
         };
         if !fit.elements {
             return Ok(());
@@ -388,28 +394,27 @@ impl<'c> Applier<'c> {
         }
     }
 
-    /// Merges what an op says of a row's texts, and adds what that makes of their columns to its effects.
-    #[cfg(feature = "text")]
-    fn merge_texts(
-        &self,
+    /// Merges what an op makes of its row, and of the texts in it; returns whether the row is shown.
+    fn merge(
+        &mut self,
         table: usize,
         op: &Op<'_, '_>,
         fit: &ShapeFit,
         context: &mut Context<'_>,
-        number: u32,
-        mut effects: Vec<(usize, Effect<Value>)>,
-    ) -> Result<Vec<(usize, Effect<Value>)>, StoreError> {
-        let schema = self.tables[table].schema;
-        for (target, value) in fit.columns.iter().zip(op.values) {
-            let (Some(Target::Column(column)), OpValue::Composite(payload)) = (*target, value) else { continue };
-            let Some(log) = context.registry.get(number) else { continue };
-            if schema.columns[column].rule == MergeRule::Text {
-                let at = TextAt::new(schema, column, op.row);
-                let effect = context.texts.merge(self.rows.conn, at, peer_of(log.id.as_bytes()), payload)?;
-                effects.extend(effect.map(|effect| (column, effect)));
+        row_op: RowOp<Value>,
+    ) -> Result<bool, StoreError> {
+        #[cfg(feature = "text")]
+        let row_op = {
+            let (number, mut row_op) = (row_op.stamp.writer.0, row_op);
+            let in_memory = self.merges_in_memory(table, op, fit, &row_op.effects, context)?;
+            let texts = self.merge_texts((table, in_memory), op, fit, context, number, &mut row_op.effects)?;
+            if in_memory {
+                self.merge_in_memory((table, &op.row), row_op, texts, context.registry);
+                return Ok(true);
             }
-        }
-        Ok(effects)
+            row_op
+        };
+        self.rows.merge(table, &op.row, row_op, context.registry, context.hidden)
     }
 
     /// Writes a row with all its columns that no op has touched before; else it does nothing.
@@ -452,8 +457,8 @@ impl<'c> Applier<'c> {
 }
 
 /// How the columns of a shape map to the model's.
-struct ShapeFit {
-    columns: Vec<Option<Target>>,
+pub(super) struct ShapeFit {
+    pub(super) columns: Vec<Option<Target>>,
     /// How a row that no op has touched before is made of an op of this shape, without merging; `None` if it is
     /// no create, or lacks a column that a row must have.
     whole: Option<Whole>,

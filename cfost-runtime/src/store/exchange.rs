@@ -183,6 +183,7 @@ pub(super) fn take_in(
             applied.refused.push(Refused { space: run.space, log: run.log, why });
         }
     }
+    applier.settle(&mut context(state))?;
     state.touched.merge(applier.take_touched());
     applied.ops = applier.finish()?;
     for log in state.registry.iter() {
@@ -269,6 +270,7 @@ pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut Sta
             moved = true;
         }
     }
+    applier.settle(&mut context(state))?;
     state.touched.merge(applier.take_touched());
     applier.finish()?;
     for log in state.registry.iter() {

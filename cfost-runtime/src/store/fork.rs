@@ -73,6 +73,7 @@ pub(super) fn take_in_run(
     exchange::keep_signatures(conn, &rest, &verified[..beyond], log.number)?;
     keep(conn, state, applier, &rest, &verified[beyond..], log.number)?;
     applied.changes += (verified.len() - beyond) as u64;
+    applier.settle(&mut exchange::context(state))?;
     rebuild::replay(conn, tables, state, &vec![true; tables.len()], &|| ())?;
     let (log, seq, changes) = (log.id, common.seq, own_way.len());
     tracing::warn!(%log, seq, changes, "a log of this device took two ways; what it wrote by itself is in its new log");

@@ -10,6 +10,8 @@
 
 mod account;
 mod apply;
+#[cfg(feature = "text")]
+mod apply_texts;
 mod causality;
 mod changes;
 mod child;

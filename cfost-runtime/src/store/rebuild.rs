@@ -146,16 +146,19 @@ pub(super) fn apply_all(
             log.head = changes::head_at(conn, log, &state.secrets, log.applied_seq)?;
             log.applied_seq = 0;
         }
-        let mut context = Context {
-            registry,
-            hidden: &mut state.hidden,
-            #[cfg(feature = "text")]
-            texts: &mut state.texts,
-            secrets: &state.secrets,
-        };
-        applier.apply_log(&mut context, number)?;
+        applier.apply_log(&mut context(registry, state), number)?;
     }
-    Ok(())
+    applier.settle(&mut context(registry, state))
+}
+
+fn context<'s>(registry: &'s mut Registry, state: &'s mut State) -> Context<'s> {
+    Context {
+        registry,
+        hidden: &mut state.hidden,
+        #[cfg(feature = "text")]
+        texts: &mut state.texts,
+        secrets: &state.secrets,
+    }
 }
 
 /// The visible rows of all tables, as they would be inserted: one list per table.

@@ -131,6 +131,12 @@ pub(super) fn pass_over(conn: &Connection, tables: &[Table]) -> Result<(), Store
 }
 
 impl Links {
+    /// Whether rows of other tables, or of this one, are shown with its rows.
+    #[cfg(feature = "text")]
+    pub(super) fn has_dependents(&self) -> bool {
+        !self.dependents.is_empty()
+    }
+
     /// Whether one of these columns names a row which has to be shown.
     pub(super) fn any_parent(&self, columns: &[usize]) -> bool {
         self.parents.iter().any(|parent| columns.contains(&parent.column))

@@ -279,7 +279,14 @@ impl<'c> Rows<'c> {
         Ok(())
     }
 
-    fn update(&mut self, table: usize, id: &Uuid, row: &Row<Value>, columns: &[usize]) -> Result<(), StoreError> {
+    /// Writes these columns of a shown row, and its clock.
+    pub(super) fn update(
+        &mut self,
+        table: usize,
+        id: &Uuid,
+        row: &Row<Value>,
+        columns: &[usize],
+    ) -> Result<(), StoreError> {
         self.touched.row(table, id);
         let clock = self.encode_clock(&row.clock);
         let (conn, sql) = (self.conn, &self.tables[table]);

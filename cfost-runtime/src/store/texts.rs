@@ -10,7 +10,6 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::crdt::Effect;
 use crate::crdt::text::{Document, Fate, Stored, Text, TextError, check_delta, first_text};
 use crate::schema::{MergeRule, ModelSchema, TextValue, Value};
 
@@ -40,6 +39,17 @@ impl TextAt {
     pub(super) fn new(schema: &'static ModelSchema, column: usize, row: Uuid) -> Self {
         Self { table: schema.table, column: schema.columns[column].name, row }
     }
+}
+
+/// What an op made of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Merged {
+    /// Nothing new.
+    Same,
+    /// It begins with this.
+    Begun(String),
+    /// What its document says now.
+    Edited,
 }
 
 /// The documents in use.
@@ -134,17 +144,17 @@ impl Texts {
         Ok(document.next_step(peer))
     }
 
-    /// Merges what an op says of a text that another transaction made; returns what that makes of the text's
-    /// column. An empty payload says that there is a text.
+    /// Merges what an op says of a text that another transaction made; `None` if that is nothing. An empty payload
+    /// says that there is a text.
     pub(super) fn merge(
         &mut self,
         conn: &Connection,
         at: TextAt,
         peer: u64,
         payload: &[u8],
-    ) -> Result<Option<Effect<Value>>, StoreError> {
+    ) -> Result<Option<Merged>, StoreError> {
         if payload.is_empty() {
-            return Ok(Some(Effect::Merged(None)));
+            return Ok(Some(Merged::Same));
         }
         if let Err(error) = check_delta(payload) {
             tracing::warn!(table = at.table, row = %at.row, %error, "what an op says of a text has no effect");
@@ -155,7 +165,7 @@ impl Texts {
             && is_new(conn, at)?
         {
             append(conn, at, 1, peer, payload)?;
-            return Ok(Some(Effect::Merged(Some(Value::Text(text)))));
+            return Ok(Some(Merged::Begun(text)));
         }
         let live = self.live(conn, at)?;
         match live.document.merge(peer, payload) {
@@ -171,8 +181,12 @@ impl Texts {
                 }
             }
         }
-        let text = self.live(conn, at)?.document.plain();
-        Ok(Some(Effect::Merged(Some(Value::Text(text)))))
+        Ok(Some(Merged::Edited))
+    }
+
+    /// The text as its document has it.
+    pub(super) fn plain(&mut self, conn: &Connection, at: TextAt) -> Result<String, StoreError> {
+        Ok(self.live(conn, at)?.document.plain())
     }
 
     /// The document, in use from now on.

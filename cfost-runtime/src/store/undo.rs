@@ -210,19 +210,20 @@ fn rows_without(
     let mut texts = super::texts::Texts::default();
     let transaction = scratch.unchecked_transaction()?;
     let mut applier = Applier::new(conn, &scratch, tables, ANY_TIME).choose_rows(rows);
+    let mut context = Context {
+        registry: &mut registry,
+        hidden: &mut hidden,
+        #[cfg(feature = "text")]
+        texts: &mut texts,
+        secrets: &state.secrets,
+    };
     visit_changes(conn, tables, state, rows, &mut |log, stored| {
         if log.number == group.log.number && group.seqs.contains(&stored.header.seq()) {
             return Ok(());
         }
-        let mut context = Context {
-            registry: &mut registry,
-            hidden: &mut hidden,
-            #[cfg(feature = "text")]
-            texts: &mut texts,
-            secrets: &state.secrets,
-        };
         applier.apply_alone(stored, &mut context, log.number)
     })?;
+    applier.settle(&mut context)?;
     drop(applier);
     transaction.commit()?;
     Ok((scratch, hidden))

@@ -85,7 +85,7 @@ fn a_segment_has_one_way_to_say_each_thing() {
         (segment(&[&[0, 0, 0], &ROW]), "an unknown kind of op"),
         (segment(&[&[0, 3, 1, 1, 1, b'a'], &ROW, &[0]]), "a delete with columns"),
         (segment(&[&[0, 2, 1, 1, 0], &ROW, &[0]]), "a column without a name"),
-        (segment(&[&[0, 2, 2, 1, 1, b'a', 2, 1, b'a'], &ROW, &[0, 1, 0]]), "the same column twice in a shape"),
+        (segment(&[&[0, 2, 2, 1, 1, b'a', 1, 1, b'a'], &ROW, &[0, 0]]), "the same column twice by one rule in a shape"),
         (segment(&[&[1, 3, 0], &ROW]), "a shape that was not introduced"),
         (segment(&[&[0, 3, 0], &ROW, &[2], &ROW]), "a shape that was not introduced"),
         (segment(&[&[0, 3, 0], &ROW, &[1, 3, 0], &ROW]), "a shape that was introduced before"),

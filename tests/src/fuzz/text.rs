@@ -1,6 +1,7 @@
 //! The target for deltas of texts.
 
-use cfost_runtime::crdt::text::{Document, Fate, Mark, Text, check_delta};
+use cfost_runtime::clock::Timestamp;
+use cfost_runtime::crdt::text::{Document, Fate, Generation, Mark, Text, check_delta};
 
 /// Whose the bytes are. `WRITER` began the text, `OTHER` has edited it too.
 const FUZZED: u64 = 3;
@@ -71,6 +72,10 @@ pub(super) fn delta_seeds() -> Vec<Vec<u8>> {
             }));
         }
     }
+    // Of a text that a version before has written as a value; it has no other beginning here.
+    let generation = Generation { writer: WRITER, at: Timestamp::from_ms(1) };
+    let named: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| generation.name(seed).ok()).collect();
+    seeds.extend(named);
     // Those that stand on another of the same author come without it: they wait.
     seeds
 }

@@ -2,7 +2,8 @@
 //!
 //! | bytes | meaning |
 //! | --- | --- |
-//! | varint | other peers that the delta names |
+//! | varint | other peers that the delta names × 2, plus 1 if it is of a generation |
+//! | 8 bytes, 8 bytes | the generation: the peer that began it and when, little endian |
 //! | 8 bytes each | the peers, little endian, ascending |
 //! | varint | the number of the first step: how many steps this log took in the text before |
 //! | varint | heads of other peers that the edit was made on × 2, plus 1 if it was made on this log's own step before |
@@ -31,7 +32,7 @@
 
 use super::mark;
 use super::reader::{Reader, put_slice, put_varint, unzigzag, zigzag};
-use super::{MarkValue, TextError};
+use super::{Generation, MarkValue, TextError};
 
 /// The most bytes of one delta: a larger edit is several.
 pub const DELTA_BYTES_MAX: usize = 256 * 1024;
@@ -75,6 +76,8 @@ impl Operation {
 /// A decoded delta.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Delta {
+    /// The generation that it edits; `None` for a text that began as one.
+    pub(super) generation: Option<Generation>,
     /// The number of the first step.
     pub(super) first: u32,
     /// Whether it was made on the log's own step before.
@@ -84,12 +87,13 @@ pub(super) struct Delta {
     pub(super) operations: Vec<Operation>,
 }
 
-/// Whether bytes are a delta, as far as they tell by themselves.
+/// Whether bytes are a delta, as far as they tell by themselves; returns the generation that it edits, `None` for a
+/// text that began as one.
 ///
 /// # Errors
 /// What is wrong with them.
-pub fn check_delta(bytes: &[u8]) -> Result<(), TextError> {
-    Delta::decode(bytes).map(|_| ())
+pub fn check_delta(bytes: &[u8]) -> Result<Option<Generation>, TextError> {
+    Delta::decode(bytes).map(|delta| delta.generation)
 }
 
 /// What a delta does, to be shown. Positions and lengths count characters and the ends of marks.
@@ -141,7 +145,8 @@ pub fn edits_of(bytes: &[u8]) -> Option<Vec<DeltaEdit>> {
 /// The text of a delta that does nothing but begin one, if it is such.
 pub fn first_text(bytes: &[u8]) -> Option<String> {
     let mut delta = Delta::decode(bytes).ok()?;
-    let begins = delta.first == 0 && delta.heads.is_empty() && delta.operations.len() == 1;
+    let begins =
+        delta.first == 0 && delta.heads.is_empty() && delta.operations.len() == 1 && delta.generation.is_none();
     match delta.operations.pop() {
         Some(Operation::Insert { at: 0, text }) if begins => Some(text),
         _ => None,
@@ -177,7 +182,10 @@ impl Delta {
         let mut out = Vec::new();
         let peers = self.peers();
         let place = |peer: &u64| peers.binary_search(peer).unwrap_or_default() as u64;
-        put_varint(&mut out, peers.len() as u64);
+        put_varint(&mut out, (peers.len() as u64) << 1 | u64::from(self.generation.is_some()));
+        if let Some(generation) = self.generation {
+            out.extend_from_slice(&generation.to_bytes());
+        }
         peers.iter().for_each(|peer| out.extend_from_slice(&peer.to_le_bytes()));
         put_varint(&mut out, u64::from(self.first));
         put_varint(&mut out, (self.heads.len() as u64) << 1 | u64::from(self.on_own));
@@ -214,7 +222,7 @@ impl Delta {
             return Err(TextError::Delta("it is too large"));
         }
         let mut reader = Reader(bytes);
-        let peers = read_peers(&mut reader)?;
+        let (generation, peers) = read_peers(&mut reader)?;
         let peer = |place: u32| peers.get(place as usize).copied().ok_or(TextError::Delta("a peer that isn't listed"));
         let first = reader.up_to(STEPS_MAX)?;
         let word = reader.varint()?;
@@ -230,7 +238,7 @@ impl Delta {
             }
             heads.push(head);
         }
-        let mut delta = Self { first, on_own, heads, operations: Vec::new() };
+        let mut delta = Self { generation, first, on_own, heads, operations: Vec::new() };
         let mut end = first;
         while !reader.is_empty() {
             let operation = read_operation(&mut reader, peer)?;
@@ -253,7 +261,7 @@ impl Delta {
     pub(super) fn split(self) -> Vec<Self> {
         let mut parts = Vec::new();
         let mut part = Self { operations: Vec::new(), ..self.clone() };
-        let heads_bytes = 16 + self.heads.len() * 24;
+        let heads_bytes = 16 + Generation::BYTES + self.heads.len() * 24;
         let mut bytes = heads_bytes;
         let operations = self.operations.into_iter().flat_map(pieces);
         for operation in operations {
@@ -261,7 +269,13 @@ impl Delta {
             if bytes + more > DELTA_BYTES_MAX && !part.operations.is_empty() {
                 let first = part.end();
                 parts.push(std::mem::take(&mut part));
-                part = Self { first, on_own: true, heads: Vec::new(), operations: Vec::new() };
+                part = Self {
+                    generation: self.generation,
+                    first,
+                    on_own: true,
+                    heads: Vec::new(),
+                    operations: Vec::new(),
+                };
                 bytes = heads_bytes;
             }
             bytes += more;
@@ -307,8 +321,10 @@ fn pieces(operation: Operation) -> Vec<Operation> {
     pieces
 }
 
-fn read_peers(reader: &mut Reader<'_>) -> Result<Vec<u64>, TextError> {
-    let count = reader.varint()?;
+fn read_peers(reader: &mut Reader<'_>) -> Result<(Option<Generation>, Vec<u64>), TextError> {
+    let word = reader.varint()?;
+    let generation = if word & 1 == 1 { Some(Generation::read(reader)?) } else { None };
+    let count = word >> 1;
     if count > (reader.0.len() / 8) as u64 {
         return Err(TextError::Delta("more peers than the bytes hold"));
     }
@@ -320,7 +336,7 @@ fn read_peers(reader: &mut Reader<'_>) -> Result<Vec<u64>, TextError> {
         }
         peers.push(peer);
     }
-    Ok(peers)
+    Ok((generation, peers))
 }
 
 fn read_operation(

@@ -372,6 +372,7 @@ fn joined(peer: u64, changes: Vec<JsonChange>) -> Result<Delta, TextError> {
     let (own, mut heads): (Vec<ID>, Vec<ID>) = first.deps.iter().partition(|id| id.peer == peer);
     heads.sort_by_key(|id| id.peer);
     let mut delta = Delta {
+        generation: None,
         first: first.id.counter.unsigned_abs(),
         on_own: !own.is_empty(),
         heads: heads.iter().map(|id| (id.peer, id.counter.unsigned_abs())).collect(),

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::delta::{Delta, Operation};
-use super::{Document, Fate, Text, TextError, check_delta, diff};
+use super::{DELTA_BYTES_MAX, Document, Fate, Generation, Text, TextError, check_delta, diff};
+use crate::clock::Timestamp;
 
 /// An edit at a position that is somewhere in the text, as a fraction of 1000.
 #[derive(Clone, Debug)]
@@ -212,7 +213,7 @@ fn the_bytes_of_a_delta_are_those_of_the_document() {
         text.mark(0..1, "b", true);
     });
     let expected: &[u8] = &[
-        1, 1, 0, 0, 0, 0, 0, 0, 0, // One other peer: 1.
+        2, 1, 0, 0, 0, 0, 0, 0, 0, // One other peer: 1.
         0, 2, 0, 4, // From step 0 on, made on one head: that peer's step 4.
         1, 6, 1, 0, // At 0, three characters go, which that peer inserted from step 0 on.
         0, 1, b'A', // At 0 comes "A".
@@ -222,6 +223,42 @@ fn the_bytes_of_a_delta_are_those_of_the_document() {
     let third = edit(&mut here, 1, |text| text.push_str("!"));
     assert_eq!(third, [[0, 5, 1, 20, 1, b'!']]);
     assert_eq!(super::peer_of(&[7; 16]), 5_973_927_338_477_239_074);
+}
+
+#[test]
+fn a_text_that_was_a_value_has_the_same_characters_on_every_device() {
+    let generation = Generation { writer: 7, at: Timestamp::from_u64(9) };
+    assert_eq!(Generation::from_bytes(&generation.to_bytes()), Ok(generation));
+    assert_eq!(generation.peer(), 8_144_857_688_207_995_495);
+    let begin = || {
+        let mut document = Document::new();
+        for delta in generation.beginning("one two").unwrap() {
+            document.merge(generation.peer(), &delta).unwrap();
+        }
+        document
+    };
+    let (mut here, mut there) = (begin(), begin());
+    let first = edit(&mut here, 1, |text| text.replace("one, two"));
+    let second = edit(&mut there, 2, |text| text.push_str(" three"));
+    for (document, peer, deltas) in [(&mut here, 2, &second), (&mut there, 1, &first)] {
+        let named = generation.name(&deltas[0]).unwrap();
+        assert_eq!(check_delta(&named), Ok(Some(generation)));
+        assert_eq!(Delta::decode(&named).unwrap().encode(), named, "one encoding");
+        document.merge(peer, &named).unwrap();
+        assert_eq!(document.plain(), "one, two three");
+    }
+    assert_eq!(check_delta(&first[0]), Ok(None));
+    assert!(generation.beginning("").unwrap().is_empty());
+    let mut expected = vec![3, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]; // One other peer, of a generation.
+    expected.extend(generation.peer().to_le_bytes());
+    expected.extend([0, 2, 0, 6, 12, 1, b',']); // From step 0 on, on that peer's step 6: at 3 comes ",".
+    assert_eq!(generation.name(&first[0]).unwrap(), expected);
+    for wrong in [[0; 16], [255; 16]] {
+        Generation::from_bytes(&wrong).unwrap_err();
+    }
+    let long = "é".repeat(700_000);
+    let deltas = generation.beginning(&long).unwrap();
+    assert!(deltas.len() > 1 && deltas.iter().all(|delta| generation.name(delta).unwrap().len() <= DELTA_BYTES_MAX));
 }
 
 #[test]
@@ -248,7 +285,8 @@ fn a_delta_that_lies_about_its_version_has_the_same_effect_whenever_it_comes() {
         mark(30, 1),
     ];
     for lie in lies {
-        let delta = Delta { first: 0, on_own: false, heads: vec![(1, 18)], operations: vec![lie.clone(), insert(1)] };
+        let operations = vec![lie.clone(), insert(1)];
+        let delta = Delta { heads: vec![(1, 18)], operations, ..Delta::default() };
         let lying = (3, delta.encode());
         let honest = [(1, first.clone()), (2, second.clone()), (2, third.clone())];
         let merged = |place: usize| {

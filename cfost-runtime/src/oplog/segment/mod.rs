@@ -65,7 +65,7 @@ impl OpKind {
 
 /// How an op's column merges, as the byte it is written as. A newer app may write rules that this build
 /// doesn't know: they are kept as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleTag(u8);
 
 impl RuleTag {
@@ -110,19 +110,20 @@ impl RuleTag {
     }
 }
 
-/// Whether two columns of `names` are the same one.
-fn has_duplicate<'n>(names: impl ExactSizeIterator<Item = &'n str> + Clone) -> bool {
+/// Whether two of the columns are the same one, merging by the same rule. One that merges by another rule since a
+/// version is there once by each.
+fn has_duplicate<'n>(columns: impl ExactSizeIterator<Item = (RuleTag, &'n str)> + Clone) -> bool {
     const FEW: usize = 16;
-    if names.len() <= FEW {
-        let mut rest = names;
-        while let Some(name) = rest.next() {
-            if rest.clone().any(|other| other == name) {
+    if columns.len() <= FEW {
+        let mut rest = columns;
+        while let Some(column) = rest.next() {
+            if rest.clone().any(|other| other == column) {
                 return true;
             }
         }
         return false;
     }
-    let mut sorted: Vec<&str> = names.collect();
+    let mut sorted: Vec<_> = columns.collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }

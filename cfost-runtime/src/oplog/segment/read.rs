@@ -177,8 +177,8 @@ impl<'a> SegmentReader<'a> {
             }
             self.columns.push(ShapeColumn { rule, name });
         }
-        if has_duplicate(self.columns[first_column..].iter().map(|column| column.name)) {
-            return Err(self.reader.malformed("the same column twice in a shape"));
+        if has_duplicate(self.columns[first_column..].iter().map(|column| (column.rule, column.name))) {
+            return Err(self.reader.malformed("the same column twice by one rule in a shape"));
         }
         if !self.known.insert(self.reader.read_since(start)) {
             return Err(self.reader.malformed("a shape that was introduced before"));

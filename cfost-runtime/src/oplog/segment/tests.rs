@@ -90,6 +90,8 @@ fn shapes_that_no_table_has_are_refused() {
     let columns: Vec<(RuleTag, &str)> = names.iter().map(|name| lww(name.as_str())).collect();
     writer.shape(OpKind::Update, &columns).unwrap_err();
     writer.shape(OpKind::Update, &columns[1..]).unwrap();
+    let by_two_rules = [lww("a"), (RuleTag::COUNTER, "a")];
+    writer.shape(OpKind::Update, &by_two_rules).expect("for versions in which it merges by another rule");
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl SegmentWriter {
     /// the same; it takes no bytes until an op uses it.
     ///
     /// # Errors
-    /// When a column is named twice or without a name, a delete has columns, or there are more than
+    /// When a column is named twice by one rule or without a name, a delete has columns, or there are more than
     /// [`COLUMNS_MAX`].
     pub fn shape(&mut self, kind: OpKind, columns: &[(RuleTag, &str)]) -> Result<Shape, OplogError> {
         self.scratch.clear();
@@ -112,13 +112,12 @@ impl SegmentWriter {
         if columns.len() > COLUMNS_MAX {
             return Err(too_large("columns of one op", columns.len(), COLUMNS_MAX));
         }
-        let names = columns.iter().map(|(_, name)| *name);
         let objection = if kind == OpKind::Delete && !columns.is_empty() {
             Some("a value: a delete has no columns")
-        } else if names.clone().any(str::is_empty) {
+        } else if columns.iter().any(|(_, name)| name.is_empty()) {
             Some("a column without a name")
-        } else if has_duplicate(names) {
-            Some("the same column twice")
+        } else if has_duplicate(columns.iter().copied()) {
+            Some("the same column twice by one rule")
         } else {
             None
         };
