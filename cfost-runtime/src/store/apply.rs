@@ -348,7 +348,12 @@ impl<'c> Applier<'c> {
             let effects: Vec<_> = (fit.columns.iter().zip(op.values))
                 .filter_map(|(target, value)| self.effect(table, op, (*target)?, plain(value)?))
                 .collect();
-            self.merge(table, op, fit, context, RowOp { stamp, life, effects })?
+            let row_op = RowOp { stamp, life, effects };
+            #[cfg(feature = "text")]
+            let shown = self.merge(table, op, fit, context, row_op)?;
+            #[cfg(not(feature = "text"))]
+            let shown = self.rows.merge(table, &op.row, row_op, context.registry, context.hidden)?;
+            shown
         };
         if !fit.elements {
             return Ok(());
@@ -392,29 +397,6 @@ impl<'c> Applier<'c> {
             },
             Target::Elements(_) | Target::Nowhere => None,
         }
-    }
-
-    /// Merges what an op makes of its row, and of the texts in it; returns whether the row is shown.
-    fn merge(
-        &mut self,
-        table: usize,
-        op: &Op<'_, '_>,
-        fit: &ShapeFit,
-        context: &mut Context<'_>,
-        row_op: RowOp<Value>,
-    ) -> Result<bool, StoreError> {
-        #[cfg(feature = "text")]
-        let row_op = {
-            let (number, mut row_op) = (row_op.stamp.writer.0, row_op);
-            let in_memory = self.merges_in_memory(table, op, fit, &row_op.effects, context)?;
-            let texts = self.merge_texts((table, in_memory), op, fit, context, number, &mut row_op.effects)?;
-            if in_memory {
-                self.merge_in_memory((table, &op.row), row_op, texts, context.registry);
-                return Ok(true);
-            }
-            row_op
-        };
-        self.rows.merge(table, &op.row, row_op, context.registry, context.hidden)
     }
 
     /// Writes a row with all its columns that no op has touched before; else it does nothing.

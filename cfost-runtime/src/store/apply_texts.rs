@@ -55,7 +55,7 @@ impl Unwritten {
 }
 
 /// Texts that an op edits, by their columns.
-pub(super) type EditedTexts = Vec<usize>;
+type EditedTexts = Vec<usize>;
 
 impl Applier<'_> {
     /// Writes the rows that were merged in memory. The transaction must not be committed before, nor anybody read
@@ -82,9 +82,28 @@ impl Applier<'_> {
         self.rows.update(table, &id, &row, &columns)
     }
 
+    /// Merges what an op makes of its row, and of the texts in it; returns whether the row is shown.
+    pub(super) fn merge(
+        &mut self,
+        table: usize,
+        op: &Op<'_, '_>,
+        fit: &ShapeFit,
+        context: &mut Context<'_>,
+        mut row_op: RowOp<Value>,
+    ) -> Result<bool, StoreError> {
+        let in_memory = self.merges_in_memory(table, op, fit, &row_op.effects, context)?;
+        let number = row_op.stamp.writer.0;
+        let texts = self.merge_texts((table, in_memory), op, fit, context, number, &mut row_op.effects)?;
+        if in_memory {
+            self.merge_in_memory((table, &op.row), row_op, texts, context.registry);
+            return Ok(true);
+        }
+        self.rows.merge(table, &op.row, row_op, context.registry, context.hidden)
+    }
+
     /// Whether an op is merged in memory: it edits a text of a shown row, or such a row is there already, and it does
     /// nothing to the row but change values. If not, the rows are written that it may have to do with.
-    pub(super) fn merges_in_memory(
+    fn merges_in_memory(
         &mut self,
         table: usize,
         op: &Op<'_, '_>,
@@ -114,7 +133,7 @@ impl Applier<'_> {
     }
 
     /// Merges an op into a row that is kept in memory.
-    pub(super) fn merge_in_memory(
+    fn merge_in_memory(
         &mut self,
         (table, id): (usize, &Uuid),
         op: RowOp<Value>,
@@ -134,7 +153,7 @@ impl Applier<'_> {
 
     /// Merges what an op says of a row's texts, and adds what that makes of their columns to its effects. Returns
     /// the texts that are to be had from their documents; none if the row is written at once.
-    pub(super) fn merge_texts(
+    fn merge_texts(
         &self,
         (table, in_memory): (usize, bool),
         op: &Op<'_, '_>,
