@@ -70,7 +70,7 @@ pub use cfost_runtime::db::{Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};
-pub use cfost_runtime::store::Origin;
+pub use cfost_runtime::store::{Migration, Origin};
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, schema, store, sync};
 pub use uuid::Uuid;
 

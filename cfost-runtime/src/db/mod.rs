@@ -78,6 +78,11 @@ impl Db {
         DbOptions::default()
     }
 
+    /// Whether the file was migrated by a newer version of the app, and is only read; see [`DbOptions::read_newer`].
+    pub fn is_read_only(&self) -> bool {
+        self.store.reads_newer()
+    }
+
     /// Runs one transaction: what `work` writes is committed as a whole, and replicates as a whole, if it
     /// returns `Ok`. If it returns an error or panics, nothing happens.
     ///

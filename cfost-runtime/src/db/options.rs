@@ -17,12 +17,13 @@ pub struct DbOptions {
     device_name: Option<String>,
     busy_timeout: Duration,
     on_migration: OnMigration,
+    read_newer: bool,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
         let (device_name, on_migration) = (None, OnMigration::default());
-        Self { host: Host::system(), device_name, busy_timeout: BUSY_TIMEOUT, on_migration }
+        Self { host: Host::system(), device_name, busy_timeout: BUSY_TIMEOUT, on_migration, read_newer: false }
     }
 }
 
@@ -66,10 +67,21 @@ impl DbOptions {
         self
     }
 
+    /// Opens a file that a newer version of the app has migrated all the same, to read what there is; unless set
+    /// that is [`StoreError::NewerModel`](crate::store::StoreError::NewerModel). Every write is refused with that
+    /// error, and the file stays as it is. [`Db::is_read_only`] tells.
+    #[must_use]
+    pub fn read_newer(mut self, allowed: bool) -> Self {
+        self.read_newer = allowed;
+        self
+    }
+
     /// Opens the database at `path`, or creates it.
     ///
     /// # Errors
-    /// As [`Db::open`].
+    /// As [`Db::open`]. With [`DbOptions::read_newer`] also
+    /// [`StoreError::NotReadable`](crate::store::StoreError::NotReadable) for a column that the newer version has
+    /// removed, renamed or changed.
     pub fn open(self, path: impl AsRef<Path>, models: impl AsRef<[Model]>) -> Result<Db> {
         self.open_at(Place::File(path.as_ref()), models.as_ref())
     }
@@ -89,8 +101,8 @@ impl DbOptions {
 
     fn open_at(self, place: Place<'_>, models: &[Model]) -> Result<Db> {
         let device_name = self.device_name.unwrap_or_else(machine_name);
-        let Self { host, busy_timeout, on_migration, .. } = self;
-        let opening = Opening { host, device_name, busy_timeout, on_migration };
+        let Self { host, busy_timeout, on_migration, read_newer, .. } = self;
+        let opening = Opening { host, device_name, busy_timeout, on_migration, read_newer };
         Ok(Db { store: Arc::new(Store::open(place, models, opening)?) })
     }
 }

@@ -76,6 +76,23 @@ pub enum StoreError {
         /// The version of the app's model.
         known: u32,
     },
+    /// The file's table was written by a newer version of the model, in which a column is another.
+    #[error(
+        "'{table}.{column}' can't be read by version {known} of the model, the file has version {found}: {what}; update \
+         the app"
+    )]
+    NotReadable {
+        /// The table.
+        table: &'static str,
+        /// The column, or the field with elements, as the app's model calls it.
+        column: String,
+        /// The version in the file; 0 if it has no such table.
+        found: u32,
+        /// The version of the app's model.
+        known: u32,
+        /// What is there in its place.
+        what: String,
+    },
     /// The model isn't what the table was made from.
     #[error(
         "model '{model}' no longer fits its table '{table}': {what}; raise the model's version and mark what is new \

@@ -288,20 +288,3 @@ pub(super) fn refuse_changed(schema: &ModelSchema, stored: &Shape, says: &Shape)
     let (model, table) = (schema.model, schema.table);
     Err(StoreError::SchemaChanged { model, table, what: differences.join("; ") })
 }
-
-/// Refuses to write to a file that another process, with a newer version of the app, has migrated meanwhile.
-///
-/// # Errors
-/// [`StoreError::NewerModel`].
-pub(super) fn refuse_newer(conn: &Connection, tables: &[Table]) -> Result<(), StoreError> {
-    let mut select = conn.prepare_cached("SELECT table_name, version FROM cfost_models")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let (name, found): (String, u32) = (row.get(0)?, row.get(1)?);
-        let model = tables.iter().find(|table| table.schema.table == name);
-        if let Some(known) = model.map(|table| table.schema.version).filter(|&known| known < found) {
-            return Err(StoreError::NewerModel { table: name, found, known });
-        }
-    }
-    Ok(())
-}

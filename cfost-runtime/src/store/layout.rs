@@ -144,6 +144,19 @@ pub(super) fn set_up(conn: &Connection) -> Result<(), StoreError> {
 pub(super) fn prepare(conn: &Connection, path: Option<&Path>, busy_timeout: Duration) -> Result<(), StoreError> {
     // In one snapshot: another process may be creating the file at this moment.
     let snapshot = conn.unchecked_transaction()?;
+    check(conn, path)?;
+    drop(snapshot);
+    if conn.is_readonly(rusqlite::MAIN_DB)? {
+        return Err(StoreError::ReadOnly);
+    }
+    write_ahead(conn, busy_timeout)?;
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    set_secure_delete(conn, false)
+}
+
+/// Refuses a file of another application, or of a newer format; says whether there is a database in it already.
+pub(super) fn check(conn: &Connection, path: Option<&Path>) -> Result<bool, StoreError> {
     let application: i64 = pragma(conn, "application_id")?;
     let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let found: i64 = pragma(conn, "user_version")?;
@@ -153,14 +166,7 @@ pub(super) fn prepare(conn: &Connection, path: Option<&Path>, busy_timeout: Dura
     if found > FORMAT {
         return Err(StoreError::NewerFormat { found, known: FORMAT });
     }
-    drop(snapshot);
-    if conn.is_readonly(rusqlite::MAIN_DB)? {
-        return Err(StoreError::ReadOnly);
-    }
-    write_ahead(conn, busy_timeout)?;
-    conn.pragma_update(None, "synchronous", "NORMAL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    set_secure_delete(conn, false)
+    Ok(found > 0)
 }
 
 /// Sets the journal mode. SQLite doesn't wait by itself for another process that does the same.

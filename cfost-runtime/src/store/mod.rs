@@ -35,6 +35,7 @@ mod insert;
 mod layout;
 mod marker;
 mod memory;
+mod newer;
 mod past;
 mod pool;
 mod rebuild;
@@ -94,6 +95,7 @@ use crate::oplog::{ChangeId, Frontier, Head, LogId, Run, Sealer, SpaceId};
 use crate::schema::Model;
 use crate::sync::{Applied, Seqs, Served};
 use entries::Entries;
+use newer::Newer;
 use pool::{Pool, SqlTransaction, Writing};
 use state::{Own, State};
 use touched::{Feeds, Woken};
@@ -115,6 +117,10 @@ pub(crate) struct Store {
     watching: OnceLock<()>,
     /// When the changes that have to wait are looked at again; `u64::MAX` while there are none.
     retry_at_ms: AtomicU64,
+    /// SQLite's counter of changes to the file's tables, when it was last known that they can be read.
+    schema_version: AtomicI64,
+    /// The table that a newer version of the app has migrated, in a file that was opened to be read.
+    newer: Option<Newer>,
 }
 
 /// Choices for opening a database.
@@ -125,6 +131,8 @@ pub(crate) struct Opening {
     pub(crate) device_name: String,
     pub(crate) busy_timeout: Duration,
     pub(crate) on_migration: OnMigration,
+    /// Whether a file that a newer version of the app has migrated is read, as far as it can be.
+    pub(crate) read_newer: bool,
 }
 
 /// How long changes that have to wait are left alone.
@@ -158,37 +166,58 @@ impl Deref for ReadConnection<'_> {
 impl Store {
     /// Opens or creates a database.
     pub(crate) fn open(place: Place<'_>, models: &[Model], opening: Opening) -> Result<Self> {
-        let Opening { host, device_name, busy_timeout, on_migration } = opening;
-        let tables = table::tables(models)?;
         let path = place.path();
-        let conn = layout::connect(place, busy_timeout)?;
-        layout::prepare(&conn, path, busy_timeout)?;
+        if let Some(path) = path.filter(|_| opening.read_newer)
+            && let Some(store) = Self::open_newer(path, models, &opening)?
+        {
+            return Ok(store);
+        }
+        let Opening { host, device_name, busy_timeout, on_migration, .. } = &opening;
+        let tables = table::tables(models)?;
+        let conn = layout::connect(place, *busy_timeout)?;
+        layout::prepare(&conn, path, *busy_timeout)?;
         let transaction = SqlTransaction::begin(&conn)?;
         let is_new = layout::create(&conn)?;
         if is_new {
-            secrets::Secrets::found(&conn, &host, &device_name)?;
-            Own::found(&conn, &host)?;
+            secrets::Secrets::found(&conn, host, device_name)?;
+            Own::found(&conn, host)?;
         }
-        let unmade = evolve::open_tables(&conn, &tables, &on_migration)?;
+        let unmade = evolve::open_tables(&conn, &tables, on_migration)?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
         references::pass_over(&conn, &tables)?;
         let mut state = State::read(&conn, &tables)?;
         if !is_new {
-            evolve::make_rows(&conn, &tables, &mut state, &unmade, &on_migration)?;
+            evolve::make_rows(&conn, &tables, &mut state, &unmade, on_migration)?;
         }
         transaction.commit()?;
-        let foreign_version = AtomicI64::new(layout::pragma(&conn, "data_version")?);
-        let readers = Pool::new(path, busy_timeout);
-        let writer = Mutex::new(Writer { conn, state, sealer: Sealer::new() });
-        let (commits, _) = notice::channel(0);
-        let path = path.map(Path::to_owned);
-        let (watching, retry_at_ms) = (OnceLock::new(), AtomicU64::new(u64::MAX));
-        let feeds = Feeds::new(tables.len());
-        let store =
-            Self { path, tables, host, writer, readers, commits, feeds, foreign_version, watching, retry_at_ms };
+        let store = Self::new(path, tables, &opening, conn, state, None)?;
         store.check_incarnation()?;
         store.apply_waiting()?;
         Ok(store)
+    }
+
+    fn new(
+        path: Option<&Path>,
+        tables: Vec<Table>,
+        opening: &Opening,
+        conn: Connection,
+        state: State,
+        newer: Option<Newer>,
+    ) -> Result<Self> {
+        Ok(Self {
+            path: path.map(Path::to_owned),
+            feeds: Feeds::new(tables.len()),
+            tables,
+            host: opening.host.clone(),
+            readers: Pool::new(path, opening.busy_timeout),
+            commits: notice::channel(0).0,
+            foreign_version: AtomicI64::new(layout::pragma(&conn, "data_version")?),
+            schema_version: AtomicI64::new(layout::pragma(&conn, "schema_version")?),
+            writer: Mutex::new(Writer { conn, state, sealer: Sealer::new() }),
+            watching: OnceLock::new(),
+            retry_at_ms: AtomicU64::new(u64::MAX),
+            newer,
+        })
     }
 
     /// The tables of the app's models.
@@ -252,8 +281,7 @@ impl Store {
         let _writing = Writing::enter(self)?;
         let mut writer = self.lock();
         let Writer { conn, state, sealer } = &mut *writer;
-        let transaction = SqlTransaction::begin(conn)?;
-        state.refresh(conn, &self.tables)?;
+        let transaction = self.begin(conn, state)?;
         state.secrets.opened()?;
         let tx = work(WriteTx::new(conn, &self.tables, state, &self.host))?;
         match tx.finish(sealer).and_then(|finished| transaction.commit().map(|()| finished).map_err(Error::from)) {
@@ -283,16 +311,23 @@ impl Store {
         {
             tracing::warn!(%error, "changes that had to wait could not be applied; trying again later");
         }
-        Ok(ReadConnection(match self.readers.take()? {
+        Ok(ReadConnection(match self.pooled()? {
             Some(reader) => Lent::Pooled(reader),
             None => Lent::Writers(self.lock()),
         }))
     }
 
+    /// A connection of the pool; `None` for a database in memory.
+    fn pooled(&self) -> Result<Option<pool::Reader<'_>>> {
+        let reader = self.readers.take()?;
+        reader.iter().try_for_each(|reader| self.check_schema(reader))?;
+        Ok(reader)
+    }
+
     /// Runs `work` on a connection that only reads and that has the table `cfost_oplog`.
     pub(crate) fn read_oplog<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         Writing::refuse(self)?;
-        match self.readers.take()? {
+        match self.pooled()? {
             Some(reader) => {
                 self.with_state(|_, state| entries::refresh_table(&reader, state))?;
                 work(&reader)
@@ -316,6 +351,10 @@ impl Store {
     pub(crate) fn verify(&self) -> Result<Verification> {
         let conn = self.reader()?;
         let _snapshot = conn.unchecked_transaction()?;
+        if let Some(newer) = newer::find(&conn, &self.tables)? {
+            // Its rows are those of another version.
+            return Err(newer.refusal().into());
+        }
         rebuild::verify(&conn, &self.tables)
     }
 
@@ -341,6 +380,9 @@ impl Store {
 
     /// Shows what had to wait and need not any more.
     pub(crate) fn apply_waiting(&self) -> Result<()> {
+        if self.reads_newer() {
+            return Ok(());
+        }
         let now_ms = self.host.now_ms();
         if !self.with_state(|_, state| Ok(self.note_waiting(state, now_ms)))? {
             return Ok(());
@@ -452,8 +494,7 @@ impl Store {
         let mut writer = self.lock();
         let Writer { conn, state, .. } = &mut *writer;
         // Under the file's lock: of two processes, the one that marks last knows what both have sent.
-        let transaction = SqlTransaction::begin(conn)?;
-        state.refresh(conn, &self.tables)?;
+        let transaction = self.begin(conn, state)?;
         incarnation::mark(state, path)?;
         Ok(transaction.commit()?)
     }
@@ -465,8 +506,7 @@ impl Store {
         let mut writer = self.lock();
         let Writer { conn, state, .. } = &mut *writer;
         layout::set_durable(conn, true)?;
-        let done = SqlTransaction::begin(conn).map_err(Error::from).and_then(|transaction| {
-            state.refresh(conn, &self.tables)?;
+        let done = self.begin(conn, state).and_then(|transaction| {
             let value = work(conn, state)?;
             transaction.commit()?;
             #[cfg(feature = "text")]

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::changes::{self, StoredChange};
 use super::hidden::Hidden;
 use super::layout::{meta, position, pragma, seq_of};
+use super::newer::{self, Newer};
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::table::Table;
@@ -16,7 +17,7 @@ use super::table::Table;
 use super::texts::Texts;
 use super::touched::Touched;
 use super::write::Finished;
-use super::{Registry, StoreError, evolve, incarnation};
+use super::{Registry, StoreError, incarnation};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
 use crate::host::Host;
@@ -37,6 +38,8 @@ pub(super) struct State {
     /// Former logs of this device with changes that it never signed, each with the last one signed.
     unsettled: BTreeMap<u32, Head>,
     pub(super) secrets: Secrets,
+    /// The table of a newer version than the app's model, if another process has made one: then nothing is written.
+    pub(super) newer: Option<Newer>,
     /// What the transaction has touched that is about to be committed.
     pub(super) touched: Touched,
 }
@@ -81,6 +84,7 @@ impl State {
             uncited,
             secrets,
             registry,
+            newer: newer::find(conn, tables)?,
             touched: Touched::default(),
         })
     }
@@ -92,7 +96,6 @@ impl State {
             // Outside of a transaction each statement would see another state of the file.
             let _snapshot = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
             let before = self.hlc.last();
-            evolve::refuse_newer(conn, tables)?;
             *self = Self::read_with(conn, tables, Some(&self.secrets))?;
             self.hlc.advance_to(before);
         }
