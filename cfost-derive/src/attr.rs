@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, Ident, Meta, Path, Token, parenthesized, parse2};
+use syn::{AngleBracketedGenericArguments, Attribute, Expr, Ident, Meta, Path, Token, parenthesized, parse2};
 
 use crate::ctxt::Ctxt;
 
@@ -134,19 +134,38 @@ impl Parse for Opt {
 }
 
 /// The tokens of the expression that comes next. What syn can't parse without its `full` feature
-/// (blocks, closures) goes on to the next comma.
-fn expression(input: ParseStream<'_>) -> syn::Result<TokenStream> {
+/// (blocks, closures) goes on to the next comma that is neither among a closure's parameters nor among generic
+/// arguments.
+pub(crate) fn expression(input: ParseStream<'_>) -> syn::Result<TokenStream> {
     let ends = |at: ParseStream<'_>| at.is_empty() || at.peek(Token![,]);
     if ends(input) {
         return Err(input.error("expected a value after `=`"));
     }
+    let mut tokens = TokenStream::new();
+    if input.peek(Token![move]) || input.peek(Token![|]) {
+        parameters(input, &mut tokens)?;
+    }
     let fork = input.fork();
     let simple = fork.parse::<Expr>().is_ok() && ends(&fork);
-    let mut tokens = TokenStream::new();
     while if simple { input.cursor() != fork.cursor() } else { !ends(input) } {
-        tokens.extend([input.parse::<TokenTree>()?]);
+        if !simple && input.peek(Token![::]) && input.peek2(Token![<]) {
+            input.parse::<AngleBracketedGenericArguments>()?.to_tokens(&mut tokens);
+        } else {
+            tokens.extend([input.parse::<TokenTree>()?]);
+        }
     }
     Ok(tokens)
+}
+
+/// What a closure has before its body.
+fn parameters(input: ParseStream<'_>, tokens: &mut TokenStream) -> syn::Result<()> {
+    input.parse::<Option<Token![move]>>()?.to_tokens(tokens);
+    input.parse::<Token![|]>()?.to_tokens(tokens);
+    while !input.peek(Token![|]) {
+        tokens.extend([input.parse::<TokenTree>()?]);
+    }
+    input.parse::<Token![|]>()?.to_tokens(tokens);
+    Ok(())
 }
 
 /// The options of all attributes with this name.

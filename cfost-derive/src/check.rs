@@ -1,5 +1,7 @@
 //! Rules across the fields of a model, each with its why.
 
+mod past;
+
 use std::collections::BTreeMap;
 
 use quote::quote;
@@ -7,7 +9,7 @@ use syn::Ident;
 use syn::ext::IdentExt;
 
 use crate::ctxt::Ctxt;
-use crate::ir::model::{Field, Model, Name, Rule};
+use crate::ir::model::{Field, Model, Name, Rule, Since};
 use crate::names::{nearest, problem};
 
 /// Checks the whole model.
@@ -27,6 +29,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
     id_from(model, cx);
     columns(model, cx);
     indexes(model, cx);
+    past::past(model, cx);
 }
 
 /// Names that SQLite or CFOST take for themselves, or that no tool could quote.
@@ -139,24 +142,34 @@ fn since(field: &Field, model: &Ident, version: u32, cx: &mut Ctxt) {
     if !field.is_stored() {
         return;
     }
-    match (&field.since, &field.backfill, &field.default) {
-        (Some(since), ..) if since.version == 1 => {
+    if let Some(since) = &field.since {
+        if since.version == 1 {
             cx.help(&since.key, "'since = 1' says nothing: a field is there from the first version on", "remove it");
+        } else {
+            reached(since, model, version, cx);
         }
-        (Some(since), ..) if since.version > version => {
-            let message = format!("'since = {}' is newer than this model's 'version = {version}'", since.version);
-            cx.help(&since.key, message, format_args!("set `version = {}` on `{model}`", since.version));
-        }
-        (Some(_), _, Some(default)) if field.rule() == Rule::Lww => {
+    }
+    match (field.begins() > 1, &field.backfill, &field.default) {
+        (true, _, Some(default)) if field.rule() == Rule::Lww => {
             let message = "'default' conflicts with 'since': what rows from before the field hold is its `backfill`";
             cx.help(&default.key, message, format_args!("write `backfill = {}`", default.value));
         }
-        (None, Some(backfill), _) if field.rule() == Rule::Lww => {
+        (false, Some(backfill), _) if field.rule() == Rule::Lww => {
             let message = "'backfill' is what rows hold from before the field was there, but it always was";
             let help = "add `since = 2`, the version that brings the field, or write `default`";
             cx.help(&backfill.key, message, help);
         }
         _ => {}
+    }
+}
+
+/// A version that an attribute names is one that the model has reached.
+fn reached(at: &Since, model: &Ident, version: u32, cx: &mut Ctxt) {
+    let (key, named) = (&at.key, at.version);
+    if named > version {
+        let message = format!("'{key} = {named}' is newer than this model's 'version = {version}'");
+        let help = format!("set `version = {named}` on `{model}`, and run `CFOST_BLESS=1 cargo test` to record it");
+        cx.help(key, message, help);
     }
 }
 
@@ -198,7 +211,7 @@ fn id_from(model: &Model, cx: &mut Ctxt) {
             Some(field) if field.id.is_some() => "it is the id",
             Some(field) if field.skip.is_some() => "it is skipped, so other devices don't have it",
             Some(field) if field.rule() != Rule::Lww => "its value changes, and an id never does",
-            Some(field) if field.since.is_some() => "rows from before that field have their ids already",
+            Some(field) if field.begins() > 1 => "rows from before that field have their ids already",
             Some(_) => continue,
         };
         cx.error(name, format_args!("the id can't be made from '{text}': {why}"));

@@ -19,13 +19,23 @@ pub(crate) enum Place {
     Value,
     /// `#[synced(..)]` on an enum's variant.
     Variant,
+    /// In `renamed_from(..)`.
+    Renamed,
+    /// In `upgrade(..)`.
+    Upgrade,
+    /// In `changed_from(..)`.
+    Changed,
+    /// In `removed(..)`.
+    Removed,
+    /// `#[crdt(..)]` in `removed(..)`.
+    Gone,
 }
 
 impl Place {
     /// The options that this version supports.
     fn supported(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["table", "version", "index", "delete", "history", "crate"],
+            Self::Model => &["table", "version", "index", "delete", "history", "removed", "crate"],
             Self::Field => &[
                 "id",
                 "column",
@@ -38,19 +48,26 @@ impl Place {
                 "search",
                 "since",
                 "backfill",
+                "renamed_from",
+                "upgrade",
             ],
-            Self::Rule => &["lww", "counter", "set", "map", "list", "text"],
+            Self::Rule => &["lww", "counter", "set", "map", "list", "text", "changed_from"],
             Self::Value => &["crate"],
             Self::Variant => &["other", "rename"],
+            Self::Renamed => &["in"],
+            Self::Upgrade => &["with", "back", "in", "since"],
+            Self::Changed => &["in", "back"],
+            Self::Removed => &["in", "since", "renamed_from", "upgrade"],
+            Self::Gone => &["lww", "counter", "set", "map", "list", "text"],
         }
     }
 
     /// The options that a later version will support; their names are taken.
     fn later(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["space", "removed"],
-            Self::Field => &["encrypted", "renamed_from", "upgrade", "space"],
-            Self::Rule | Self::Value | Self::Variant => &[],
+            Self::Model => &["space"],
+            Self::Field => &["encrypted", "space"],
+            _ => &[],
         }
     }
 
@@ -61,6 +78,11 @@ impl Place {
             Self::Field | Self::Rule => "field option",
             Self::Value => "type option",
             Self::Variant => "variant option",
+            Self::Renamed => "option of 'renamed_from'",
+            Self::Upgrade => "option of 'upgrade'",
+            Self::Changed => "option of 'changed_from'",
+            Self::Removed => "option of 'removed'",
+            Self::Gone => "merge rule",
         }
     }
 
@@ -72,6 +94,7 @@ impl Place {
             Self::Rule => format!("write `#[crdt({key})]` on the field"),
             Self::Value => format!("write `#[synced({key})]` on the type"),
             Self::Variant => format!("write `#[synced({key})]` on a variant"),
+            Self::Renamed | Self::Upgrade | Self::Changed | Self::Removed | Self::Gone => format!("write `{key}`"),
         }
     }
 }
@@ -137,6 +160,7 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
     let elsewhere = match place {
         Place::Model | Place::Field | Place::Rule => &others[..3],
         Place::Value | Place::Variant => &others[3..],
+        Place::Renamed | Place::Upgrade | Place::Changed | Place::Removed | Place::Gone => &[],
     };
     let elsewhere = elsewhere.iter().filter(|other| **other != place);
     let home = elsewhere.clone().find(|other| other.supported().contains(&key) || other.later().contains(&key));

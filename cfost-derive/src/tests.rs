@@ -131,6 +131,33 @@ struct WikiPage {
 "#
 );
 
+snapshot!(
+    every_change_of_a_field,
+    synced,
+    r#"
+#[synced(version = 4, removed(done: bool = false, in = 2), removed(note, in = 4, since = 2, renamed_from("memo", in = 3)))]
+#[synced(removed(#[crdt(set)] labels, in = 2), removed(#[crdt(map)] marks: BTreeMap<String, i64>, in = 4))]
+struct Todo {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(renamed_from("name", in = 2), renamed_from("caption", in = 4))]
+    title: String,
+    #[synced(since = 3, upgrade(rank, with = level, back = |level: Level| level.rank()))]
+    level: Level,
+    #[synced(since = 2, upgrade(r#type, in = 3, with = Option::<A, B>::x), upgrade(r#type, in = 4, with = |a: M<A, B>| a.0))]
+    r#type: Option<String>,
+    #[crdt(counter, changed_from(lww, in = 3, back))]
+    votes: i32,
+    #[crdt(text, changed_from(lww, in = 3))]
+    #[synced(renamed_from("words", in = 4))]
+    body: Text,
+    #[crdt(set)]
+    #[synced(renamed_from("flags", in = 2))]
+    tags: BTreeSet<String>,
+}
+"#
+);
+
 snapshot!(a_newtype, synced_value, "struct Cents(i64);");
 snapshot!(a_newtype_with_a_named_field, synced_value, "struct TodoId { raw: Uuid }");
 snapshot!(

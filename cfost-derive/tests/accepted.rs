@@ -9,6 +9,8 @@ mod collections;
 mod defaults;
 #[path = "accepted/names.rs"]
 mod names;
+#[path = "accepted/past.rs"]
+mod past;
 #[path = "accepted/shadowed.rs"]
 mod shadowed;
 #[path = "accepted/types.rs"]

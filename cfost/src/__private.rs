@@ -11,8 +11,10 @@ pub use core::assert;
 pub use core::clone::Clone;
 pub use core::default::Default;
 pub use core::marker::{Copy, Send};
-pub use core::primitive::str;
+pub use core::option::Option::{None, Some};
+pub use core::primitive::{i64, str};
 pub use core::result::Result::{self, Ok};
+pub use std::string::String;
 pub use uuid::Uuid;
 
 /// The text that an enum's variant is stored as.
@@ -64,6 +66,16 @@ pub trait TypedRef {
 
 impl<T, P> TypedRef for (T, P) {
     type RefCol<M> = RefCol<M, T, P>;
+}
+
+/// A function that upgrades a column.
+pub const fn one<Old, New>(function: fn(Old) -> New) -> fn(Old) -> New {
+    function
+}
+
+/// A function that upgrades a column, beside the one that goes the other way: each says the types of the other.
+pub const fn both<A, B>(function: fn(A) -> B, _other: fn(B) -> A) -> fn(A) -> B {
+    function
 }
 
 /// A column whose words are searched. The type is there for rustc to say what has none.

@@ -1,5 +1,6 @@
 //! Writes the code.
 
+mod past;
 pub(crate) mod synced;
 mod value;
 
@@ -19,7 +20,7 @@ pub(crate) fn synced(input: &DeriveInput) -> TokenStream {
     if let Some(model) = &mut model {
         check::model(model, &mut cx);
         // A table gains columns after those it has, and rows know theirs by their place.
-        model.fields.sort_by_key(Field::since);
+        model.fields.sort_by_key(Field::begins);
     }
     match (cx.finish(), &model) {
         (None, Some(model)) => synced::expand(model),

@@ -5,6 +5,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
+use crate::expand::past;
+use crate::ir::forms::{Line, Lines};
 use crate::ir::model::{Field, Model, OnDelete, References, Rule};
 
 /// The implementation for a model that passed all checks.
@@ -18,7 +20,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let [this, id, row] = ["model", "id", "row"].map(|name| Ident::new(name, Span::mixed_site()));
     let stored = || model.fields.iter().filter(|field| field.is_stored());
 
-    let schema = schema(model, rt);
+    let lines = Lines::of(model);
+    let schema = schema(model, &lines, rt);
     let pushes = stored().map(|field| {
         let (name, ty, tag) = (&field.ident, &field.ty, rule(field.rule(), rt));
         match field.rule() {
@@ -121,12 +124,15 @@ fn typed_column(field: &Field) -> Ident {
 }
 
 /// The `ModelSchema`.
-fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
+fn schema(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> TokenStream {
     let name = model.ident.unraw().to_string();
     let (table, version) = (&model.table.text, model.version);
     let id = model.fields.iter().find(|field| field.id.is_some()).map(|field| &field.column.text);
-    let columns = model.fields.iter().filter(|field| field.is_column()).map(|field| column(field, model, rt));
-    let collections = model.fields.iter().filter(|field| field.is_collection()).map(|field| collection(field, rt));
+    let stored = || model.fields.iter().zip(&lines.fields).filter_map(|(field, line)| Some((field, line.as_ref()?)));
+    let columns = stored().filter(|(field, _)| field.is_column()).map(|(field, line)| column(field, line, model, rt));
+    let collections =
+        stored().filter(|(field, _)| field.is_collection()).map(|(field, line)| collection(field, line, rt));
+    let (removed, removed_collections) = past::removed(model, lines, rt);
     let indexed = model.fields.iter().filter(|field| field.index.is_some() && field.is_column());
     let over_one = indexed.map(|field| vec![&field.column.text]);
     let columns_of = |names: &[Ident]| -> Vec<&String> {
@@ -159,29 +165,30 @@ fn schema(model: &Model, rt: &TokenStream) -> TokenStream {
             id_from: &[#(#id_from),*],
             search: &[#(#search),*],
             history: #history,
-            removed: &[],
-            removed_collections: &[],
+            removed: #removed,
+            removed_collections: #removed_collections,
         }
     }
 }
 
 /// What rustc has to say of the fields that have no error yet, for a model that has one elsewhere.
 pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
-    let clear = model.fields.iter().filter(|field| !field.unclear && field.id.is_none());
-    let checks = clear.filter_map(|field| match (&field.skip, &field.default) {
-        (None, _) if field.is_collection() => Some(collection(field, rt)),
-        (None, _) => Some(column(field, model, rt)),
-        (Some(_), None) => {
+    let lines = Lines::of(model);
+    let clear = model.fields.iter().zip(&lines.fields).filter(|(field, _)| !field.unclear && field.id.is_none());
+    let checks = clear.filter_map(|(field, line)| match (line, &field.default) {
+        (Some(line), _) if field.is_collection() => Some(collection(field, line, rt)),
+        (Some(line), _) => Some(column(field, line, model, rt)),
+        (None, None) => {
             let ty = &field.ty;
             Some(quote!(<#ty as #rt::Default>::default()))
         }
-        (Some(_), Some(_)) => None,
+        (None, Some(_)) => None,
     });
     quote!(const _: fn() = || { #(let _ = #checks;)* };)
 }
 
 /// The `ColumnSchema` of a field of one value. It is here that rustc checks that the field's type fits.
-fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
+fn column(field: &Field, line: &Line<'_>, model: &Model, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
     let schema = match field.rule() {
         Rule::Lww => quote!(#rt::ColumnSchema::lww::<#ty>(#name, #column)),
@@ -210,13 +217,14 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
         let literal = &default.value;
         Some(quote!(.default_to::<#ty>({ let literal: <#ty as #rt::Column>::Literal = #literal; literal }, #constant)))
     });
-    quote!(#schema #since #immutable #references #default)
+    let was = past::was(field, line, rt);
+    quote!(#schema #since #was #immutable #references #default)
 }
 
 /// The version that a field came with.
 fn since(field: &Field) -> Option<TokenStream> {
-    let version = field.since.as_ref()?.version;
-    Some(quote!(.since(#version)))
+    let version = field.begins();
+    (version > 1).then(|| quote!(.since(#version)))
 }
 
 /// The same token, shown somewhere else.
@@ -229,7 +237,7 @@ fn located(mut token: TokenTree, at: Span) -> TokenTree {
 /// field's type as it is spelt, which may be an `Option` by another name.
 fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
     let columns = model.fields.iter().filter(|field| field.is_column()).enumerate();
-    let checks = columns.filter(|(_, field)| field.since.is_some() && field.rule() == Rule::Lww).map(|(n, field)| {
+    let checks = columns.filter(|(_, field)| field.begins() > 1 && field.rule() == Rule::Lww).map(|(n, field)| {
         let (ident, span) = (&model.ident, field.ty.span());
         let ty = field.ty.to_token_stream().to_string().replace(' ', "");
         let literal = match ty.as_str() {
@@ -243,7 +251,7 @@ fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
             "field '{}' was added in version {} but old rows have no value for it\n\
              help: use `Option<{ty}>`, or add `backfill = {literal}`",
             field.name(),
-            field.since()
+            field.begins()
         );
         // Where rustc shows what a constant panics with is where the code of the panic is.
         let assert: TokenStream = quote!(#rt::assert!).into_iter().map(|token| located(token, span)).collect();
@@ -255,11 +263,12 @@ fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
 }
 
 /// The `CollectionSchema` of a field with elements.
-fn collection(field: &Field, rt: &TokenStream) -> TokenStream {
+fn collection(field: &Field, line: &Line<'_>, rt: &TokenStream) -> TokenStream {
     let (ty, name, column, rule) = (&field.ty, field.name(), &field.column.text, rule(field.rule(), rt));
     let indexed = field.index.is_some().then(|| quote!(.indexed()));
     let since = since(field);
-    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #indexed)
+    let was = past::was(field, line, rt);
+    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #was #indexed)
 }
 
 /// The column whose words are searched.
@@ -275,7 +284,7 @@ fn referred(references: &References, model: &Model) -> TokenStream {
 }
 
 /// The type that stands for a merge rule.
-fn rule(rule: Rule, rt: &TokenStream) -> TokenStream {
+pub(crate) fn rule(rule: Rule, rt: &TokenStream) -> TokenStream {
     let name = match rule {
         Rule::Lww => "Lww",
         Rule::Counter => "Counter",

@@ -1,6 +1,8 @@
 //! What the attributes of a type say, each thing with the tokens that say it, for errors.
 
+pub(crate) mod forms;
 pub(crate) mod model;
+pub(crate) mod past;
 pub(crate) mod value;
 
 use proc_macro2::TokenStream;

@@ -8,6 +8,7 @@ use syn::{Data, DeriveInput, Fields, Ident, Lit, LitInt, LitStr, Path, Type};
 
 use crate::attr::{Form, Opt, options};
 use crate::ctxt::Ctxt;
+use crate::ir::past::{self, Removed, Step};
 use crate::ir::{Once, krate, refuse_generics};
 use crate::keys::{self, Place};
 use crate::names::{nearest, snake_case};
@@ -25,6 +26,8 @@ pub(crate) struct Model {
     pub(crate) delete_wins: bool,
     pub(crate) history: bool,
     pub(crate) fields: Vec<Field>,
+    /// `removed(..)`: the fields of earlier versions.
+    pub(crate) removed: Vec<Removed>,
 }
 
 /// The name of a table or a column, and where it is written.
@@ -51,6 +54,8 @@ pub(crate) struct Field {
     pub(crate) default: Option<Default>,
     pub(crate) since: Option<Since>,
     pub(crate) backfill: Option<Default>,
+    /// What versions made of the field, oldest first.
+    pub(crate) steps: Vec<Step>,
     pub(crate) rules: Vec<(Ident, Rule)>,
     /// Whether the field's options have an error, so that what it was meant to be isn't known.
     pub(crate) unclear: bool,
@@ -62,7 +67,8 @@ pub(crate) struct Default {
     pub(crate) value: TokenStream,
 }
 
-/// `since = 2`
+/// `since = 2` or `in = 2`
+#[derive(Clone)]
 pub(crate) struct Since {
     pub(crate) key: Ident,
     pub(crate) version: u32,
@@ -95,7 +101,7 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// The rule with this name; of a misspelt name the one that was probably meant.
-    fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         let rules = [
             ("lww", Self::Lww),
             ("counter", Self::Counter),
@@ -135,9 +141,9 @@ impl Field {
         self.is_stored() && self.rule().has_elements()
     }
 
-    /// The model's version that the field is there since.
-    pub(crate) fn since(&self) -> u32 {
-        self.since.as_ref().map_or(1, |since| since.version)
+    /// The model's version that the field is there since, whatever it was then.
+    pub(crate) fn begins(&self) -> u32 {
+        past::begins(self.since.as_ref(), &self.steps)
     }
 
     /// What a stored field holds in rows that were written without it: of a field that came later its backfill.
@@ -165,6 +171,7 @@ impl Model {
             delete_wins: false,
             history: false,
             fields: Vec::new(),
+            removed: Vec::new(),
         };
         model.read_options(&input.attrs, cx);
         model.fields = fields?.into_iter().map(|field| Field::read(field, cx)).collect();
@@ -182,6 +189,7 @@ impl Model {
             }
             match opt.name().as_str() {
                 "index" => self.indexes.extend(opt.names(cx)),
+                "removed" => self.removed.extend(Removed::read(opt, cx)),
                 _ if !once.first(&opt, cx) => {}
                 "table" => {
                     if let Some(name) = opt.parsed::<LitStr>(cx, "a name in quotes", "\"todos\"") {
@@ -221,22 +229,34 @@ impl Field {
             default: None,
             since: None,
             backfill: None,
+            steps: Vec::new(),
             rules: Vec::new(),
             unclear: false,
         };
         let errors = cx.len();
-        let mut once = Once::default();
+        let (mut once, mut steps) = (Once::default(), Vec::new());
         for opt in options(&field.attrs, "synced", cx) {
-            if keys::check(&opt, Place::Field, cx) && once.first(&opt, cx) {
-                read.set(opt, cx);
+            if !keys::check(&opt, Place::Field, cx) {
+                continue;
+            }
+            match opt.name().as_str() {
+                "renamed_from" | "upgrade" => steps.extend(past::step(opt, cx)),
+                _ if once.first(&opt, cx) => read.set(opt, cx),
+                _ => {}
             }
         }
         for opt in options(&field.attrs, "crdt", cx) {
-            if keys::check(&opt, Place::Rule, cx) {
+            let known = keys::check(&opt, Place::Rule, cx);
+            if opt.name() == "changed_from" {
+                steps.extend(past::step(opt, cx));
+                continue;
+            }
+            if known {
                 opt.word(cx);
             }
             read.rules.extend(Rule::named(&opt.name()).map(|rule| (opt.key, rule)));
         }
+        read.steps = past::settled(steps, read.since.as_ref(), cx);
         read.unclear = cx.len() > errors;
         read
     }
@@ -345,7 +365,7 @@ impl Default {
 }
 
 /// `version = 1` or `since = 2`, with the first number that makes sense.
-fn version(opt: &Opt, first: &str, cx: &mut Ctxt) -> Option<u32> {
+pub(crate) fn version(opt: &Opt, first: &str, cx: &mut Ctxt) -> Option<u32> {
     let literal = opt.parsed::<LitInt>(cx, &format!("a whole number from {first}"), first)?;
     let version = literal.base10_parse().ok().filter(|version| *version > 0);
     if version.is_none() {

@@ -18,7 +18,7 @@ pub use model::{
     ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
     Synced,
 };
-pub use past::{Change, Convert, Past, PastCollection, RemovedCollection, convert};
+pub use past::{Change, Convert, Elements, Past, PastCollection, RemovedCollection, convert};
 pub use row::{RowDecoder, RowEncoder, RowValues};
 pub use rule::{Counter, Lww};
 pub use shape::Shape;

@@ -161,7 +161,7 @@ pub struct ColumnSchema {
     pub nullable: bool,
     /// How concurrent writes to the field merge.
     pub rule: MergeRule,
-    /// The model's version that the column is there since.
+    /// The model's version that the column is there since, whatever its form was then.
     pub since: u32,
     /// The value of a row whose ops don't carry this column: the field's `default`, or its `backfill`.
     pub default: Option<Constant>,
@@ -204,6 +204,11 @@ impl ColumnSchema {
     #[must_use]
     pub const fn since(self, version: u32) -> Self {
         Self { since: version, ..self }
+    }
+
+    /// The first version in which the column is what it is now.
+    pub fn form_since(&self) -> u32 {
+        self.past.first().map_or(self.since, |past| past.until)
     }
 
     /// Whether a row has a value for the column that was written before the model had it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Column, Constant, MergeRule, SqlType, Value, ValueError, ValueRef};
+use super::{CollectAs, Column, Constant, MergeRule, SqlType, Value, ValueError, ValueRef};
 
 /// Makes a value of one version a value of the next, or of the one before.
 ///
@@ -21,6 +21,8 @@ pub struct Past {
     pub sql_type: SqlType,
     /// Whether the column could be NULL.
     pub nullable: bool,
+    /// Whether the attributes say its type. If they don't, of a column that is gone, the type here stands for any.
+    pub typed: bool,
     /// How concurrent writes to it merged.
     pub rule: MergeRule,
     /// The first version in which it was so.
@@ -78,7 +80,18 @@ impl Past {
         (since, until): (u32, u32),
         change: Change,
     ) -> Self {
-        Self { name, op_name, sql_type: T::TYPE, nullable: T::NULLABLE, rule, since, until, change, functions: "" }
+        let (sql_type, nullable, typed) = (T::TYPE, T::NULLABLE, true);
+        Self { name, op_name, sql_type, nullable, typed, rule, since, until, change, functions: "" }
+    }
+
+    /// A column whose type the attributes don't say.
+    pub const fn untyped(
+        names: (&'static str, &'static str),
+        rule: MergeRule,
+        versions: (u32, u32),
+        change: Change,
+    ) -> Self {
+        Self { typed: false, ..Self::column::<Option<Vec<u8>>>(names, rule, versions, change) }
     }
 
     /// A column of the type that the function takes which upgraded it.
@@ -125,8 +138,46 @@ pub struct RemovedCollection {
     pub name: &'static str,
     /// What ops call it.
     pub op_name: &'static str,
+    /// The names it had before, newest first.
+    pub past: &'static [PastCollection],
+    /// How its elements merged.
+    pub rule: MergeRule,
+    /// The types of its elements, if the attributes say them.
+    pub elements: Option<Elements>,
     /// The version that it was there since.
     pub since: u32,
     /// The first version without it.
     pub until: u32,
+}
+
+/// What the elements of a collection are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elements {
+    /// The type of the elements' keys.
+    pub key: SqlType,
+    /// The type of the elements' values, and whether they may be NULL; `None` if they have none.
+    pub value: Option<(SqlType, bool)>,
+}
+
+impl RemovedCollection {
+    /// A field of type `T` whose elements merged by the rule `R`.
+    pub const fn of<T: CollectAs<R>, R>(names: (&'static str, &'static str), versions: (u32, u32)) -> Self {
+        let elements = Some(Elements { key: T::KEY, value: T::VALUE });
+        Self { elements, ..Self::untyped(names, T::RULE, versions) }
+    }
+
+    /// A field whose type the attributes don't say.
+    pub const fn untyped(
+        (name, op_name): (&'static str, &'static str),
+        rule: MergeRule,
+        (since, until): (u32, u32),
+    ) -> Self {
+        Self { name, op_name, past: &[], rule, elements: None, since, until }
+    }
+
+    /// Had other names before, newest first.
+    #[must_use]
+    pub const fn was(self, past: &'static [PastCollection]) -> Self {
+        Self { past, ..self }
+    }
 }

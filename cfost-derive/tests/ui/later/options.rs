@@ -3,16 +3,12 @@
 use cfost::prelude::*;
 
 #[derive(Synced)]
-#[synced(space, removed(notes: String = String::new(), in = 2))]
+#[synced(space)]
 struct Todo {
     #[synced(id)]
     id: Uuid,
     #[synced(encrypted)]
     secret: String,
-    #[synced(renamed_from("heading", in = 2))]
-    name: String,
-    #[synced(upgrade(done, with = to_state))]
-    state: i64,
 }
 
 fn main() {

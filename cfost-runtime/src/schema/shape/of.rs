@@ -1,7 +1,7 @@
 //! The shapes that a model's attributes tell.
 
 use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape};
-use crate::schema::{Change, CollectionSchema, ColumnSchema, MergeRule, ModelSchema, Past, ValueRef};
+use crate::schema::{Change, CollectionSchema, ColumnSchema, Elements, ModelSchema, Past, RemovedCollection, ValueRef};
 
 impl Shape {
     /// The shape that the model had in a version, as far as its attributes tell; its own if it has no later one.
@@ -13,12 +13,7 @@ impl Shape {
         let removed = schema.removed.iter().filter_map(|past| removed_form(past, version));
         let elements = schema.collections.iter().filter_map(|collection| elements(collection, version, is_newest));
         let gone = schema.removed_collections.iter().filter(|gone| (gone.since..gone.until).contains(&version));
-        let gone = gone.map(|gone| CollectionShape {
-            name: gone.name.to_owned(),
-            op_name: gone.op_name.to_owned(),
-            elements: None,
-            indexed: None,
-        });
+        let gone = gone.map(|gone| removed_elements(gone, version));
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         Self {
             id: schema.id_column.to_owned(),
@@ -75,19 +70,9 @@ fn form(column: &ColumnSchema, version: u32) -> Option<ColumnShape> {
 
 /// What a column that is gone was in a version; `None` if it wasn't there.
 fn removed_form(forms: &[Past], version: u32) -> Option<ColumnShape> {
-    let (place, past) = past_form(forms, version)?;
-    let mut shape = shape_of(past);
-    // `removed(note, in = 3)` names no type, and has one all the same if the rule has.
-    let later = &forms[..=place];
-    let is_untyped = later.iter().all(|past| match past.change {
-        Change::Removed { filler } => filler.is_none() && past.rule == MergeRule::Lww,
-        Change::Renamed => true,
-        Change::Upgraded { .. } | Change::Rule { .. } => false,
-    });
-    if is_untyped {
-        shape.kind = None;
-    }
-    Some(shape)
+    let (_, past) = past_form(forms, version)?;
+    let shape = shape_of(past);
+    Some(ColumnShape { kind: shape.kind.filter(|_| past.typed), ..shape })
 }
 
 fn past_form(forms: &[Past], version: u32) -> Option<(usize, &Past)> {
@@ -117,6 +102,21 @@ fn elements(collection: &CollectionSchema, version: u32, is_newest: bool) -> Opt
         elements: Some(ElementsShape { rule: collection.rule, key: collection.key, value }),
         indexed: is_newest.then_some(collection.indexed),
     })
+}
+
+/// What a field with elements that is gone was in a version.
+fn removed_elements(gone: &RemovedCollection, version: u32) -> CollectionShape {
+    let before = gone.past.iter().rev().find(|past| version < past.until);
+    let elements = gone.elements.map(|Elements { key, value }| {
+        let value = value.map(|(sql_type, nullable)| ColumnType { sql_type, nullable });
+        ElementsShape { rule: gone.rule, key, value }
+    });
+    CollectionShape {
+        name: before.map_or(gone.name, |past| past.name).to_owned(),
+        op_name: gone.op_name.to_owned(),
+        elements,
+        indexed: None,
+    }
 }
 
 /// The name that a column of the model had in a version.

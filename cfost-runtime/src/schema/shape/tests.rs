@@ -128,13 +128,8 @@ static GROWN: ModelSchema = ModelSchema {
     id_from: &["title"],
     search: &[],
     history: false,
-    removed: &[&[Past::column::<Option<i64>>(
-        ("note", "note"),
-        MergeRule::Lww,
-        (1, 3),
-        Change::Removed { filler: None },
-    )]],
-    removed_collections: &[RemovedCollection { name: "tags", op_name: "tags", since: 2, until: 4 }],
+    removed: &[&[Past::untyped(("note", "note"), MergeRule::Lww, (1, 3), Change::Removed { filler: None })]],
+    removed_collections: &[RemovedCollection::untyped(("tags", "tags"), MergeRule::Set, (2, 4))],
 };
 
 #[test]

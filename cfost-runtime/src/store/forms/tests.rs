@@ -108,7 +108,7 @@ static V5: ModelSchema = ModelSchema {
         ColumnSchema::merged::<i64, rule::Counter>("likes", "likes").was("likes", &[LIKES]),
     ],
     removed: &[&[urgent(3)]],
-    removed_collections: &[RemovedCollection { name: "labels", op_name: "tags", since: 2, until: 5 }],
+    removed_collections: &[RemovedCollection::untyped(("labels", "tags"), MergeRule::Set, (2, 5))],
     ..PLAIN
 };
 
