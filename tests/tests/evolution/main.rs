@@ -14,6 +14,9 @@ use cfost_tests::meaning;
 use cfost_tests::process::{child, tell, work};
 use proptest::prelude::*;
 
+mod app;
+mod changed;
+
 mod v1 {
     use super::*;
 
