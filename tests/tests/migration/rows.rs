@@ -1,0 +1,196 @@
+//! What rows, indexes and words are after a migration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cfost::prelude::*;
+use cfost_tests::fleet::{self, Device, START_MS};
+use cfost_tests::meaning;
+use rusqlite::Connection;
+
+use super::apps::{App, copy, day, fill, models, v1, v2, v3, v4, v5};
+
+/// The row as version 5 shows it.
+fn upgraded(todo: v1::Todo) -> v5::Todo {
+    v5::Todo {
+        id: todo.id,
+        heading: todo.title,
+        due: day(todo.due) as f64,
+        rank: todo.rank.unwrap_or(-1),
+        likes: todo.votes,
+        left: todo.left,
+        right: todo.right,
+        labels: todo.tags,
+        effort: 5,
+        steps: List::default(),
+    }
+}
+
+/// All tables, indexes and triggers of a model in a file: the SQL that made each, a table's as the columns that it has.
+fn made_of(path: &Path) -> BTreeMap<String, String> {
+    let conn = Connection::open(path).unwrap();
+    let mut select = conn
+        .prepare(
+            "SELECT name, type, sql FROM sqlite_schema WHERE name LIKE '%todos%' AND sql IS NOT NULL ORDER BY name",
+        )
+        .unwrap();
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let columns = |table: &str| {
+        let mut select =
+            conn.prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1)").unwrap();
+        let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
+            let default: Option<String> = row.get(3)?;
+            let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok(format!("{name} {kind} {} {default:?} {}", row.get::<_, i64>(2)?, row.get::<_, i64>(4)?))
+        };
+        let mut columns: Vec<String> = select.query_map([table], read).unwrap().map(Result::unwrap).collect();
+        columns.sort();
+        columns.join("\n")
+    };
+    rows.map(Result::<(String, String, String), _>::unwrap)
+        .filter(|(name, ..)| !name.starts_with("cfost_search_") || !name.contains("_todos_"))
+        .map(|(name, kind, sql)| if kind == "table" { (name.clone(), columns(&name)) } else { (name, sql) })
+        .collect()
+}
+
+#[test]
+fn a_database_comes_along_over_any_number_of_versions_and_shows_what_its_oplog_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = dir.path().join("v1.db");
+    let mut app = App::new(first.clone(), models(1));
+    fill(app.db());
+    let wanted: Vec<v1::Todo> = app.db().all().unwrap();
+    app.close();
+    // All ways from the first version to the last, each with what it skips.
+    for skipped in 0..8_u32 {
+        let path = dir.path().join(format!("{skipped}.db"));
+        copy(&first, &path);
+        let mut app = App::reopened(path, models(1));
+        let way = (2..=4).filter(|version| skipped >> (version - 2) & 1 == 0).chain([5]);
+        for version in way {
+            app.open(models(version));
+            app.assert_sound();
+            let shown = match version {
+                2 => meaning::shown::<v2::Todo>(app.db()),
+                3 => meaning::shown::<v3::Todo>(app.db()),
+                4 => meaning::shown::<v4::Todo>(app.db()),
+                _ => meaning::shown::<v5::Todo>(app.db()),
+            };
+            let meant = meaning::meant(app.db(), &models(version)).unwrap();
+            assert_eq!(shown.unwrap(), meant["todos"], "version {version}");
+        }
+        let shown: Vec<v5::Todo> = app.db().all().unwrap();
+        let kept: Vec<v5::Todo> = shown.into_iter().filter(|todo| wanted.iter().any(|it| it.id == todo.id)).collect();
+        assert_eq!(kept, wanted.iter().cloned().map(upgraded).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn rows_that_were_hidden_with_their_parent_are_shown_once_the_reference_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut app = App::new(dir.path().join("todo.db"), models(1));
+    let ids = fill(app.db());
+    let shown =
+        |app: &App, id: Uuid| app.db().sql("SELECT 1 FROM todos WHERE id = ?").bind(id).rows::<(i64,)>().unwrap().len();
+    assert_eq!((shown(&app, ids[3]), shown(&app, ids[19])), (0, 0));
+    app.open(models(4));
+    assert_eq!((shown(&app, ids[3]), shown(&app, ids[19])), (0, 0));
+    app.open(models(5));
+    assert_eq!((shown(&app, ids[3]), shown(&app, ids[19]), shown(&app, ids[0])), (1, 1, 0));
+    app.assert_sound();
+}
+
+#[test]
+fn a_row_that_was_deleted_before_and_comes_back_after_a_migration_has_what_later_versions_made_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut app = App::new(dir.path().join("todo.db"), models(1));
+    let other = Device::in_memory("other", models(1), 9).unwrap();
+    fleet::pair(app.db(), &other.db, &other.host).unwrap();
+    let todo = v1::Todo { due: "day 5".into(), votes: 4, tags: ["tag".into()].into(), ..v1::Todo::default() };
+    let id = app.db().insert(todo).unwrap().id;
+    fleet::sync(app.db(), &other.db).unwrap();
+    app.db().delete::<v1::Todo>(id).unwrap();
+    app.open(models(3));
+    app.open(models(5));
+    assert_eq!(app.db().get::<v5::Todo>(id).unwrap(), None);
+    // A later edit on a device that knew of no delete, and has the first version still.
+    other.clock.set(START_MS + 60_000);
+    other.db.update(id, |todo: &mut v1::Todo| (todo.title, todo.votes) = ("back".into(), 6)).unwrap();
+    fleet::sync(app.db(), &other.db).unwrap();
+    let back = app.db().get::<v5::Todo>(id).unwrap().unwrap();
+    assert_eq!((back.heading.as_str(), back.due, back.likes, back.rank), ("back", 5.0, 6, -1));
+    assert_eq!(back.labels, ["tag".to_owned()].into());
+    app.assert_sound();
+}
+
+#[test]
+fn a_migrated_file_has_the_tables_the_indexes_and_the_words_of_its_model_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    for to in 2..=5 {
+        let fresh = dir.path().join(format!("fresh {to}.db"));
+        drop(App::new(fresh.clone(), models(to)));
+        for from in 1..to {
+            let path = dir.path().join(format!("{from} to {to}.db"));
+            let mut app = App::new(path.clone(), models(1));
+            fill(app.db());
+            app.open(models(from));
+            app.open(models(to));
+            assert_eq!(made_of(&path), made_of(&fresh), "from {from} to {to}");
+            let words = "SELECT count(*) FROM cfost_search_todos WHERE cfost_search_todos MATCH 'many'";
+            let found = app.db().sql(words).rows::<(i64,)>().unwrap();
+            let rows = app.db().sql("SELECT count(*) FROM todos").rows::<(i64,)>().unwrap();
+            assert_eq!(found, rows, "from {from} to {to}");
+        }
+    }
+}
+
+mod swapped {
+    use cfost::prelude::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "pairs", version = 2)]
+    pub(super) struct Pair {
+        #[synced(id)]
+        pub(super) id: Uuid,
+        #[synced(index, renamed_from("left", in = 2))]
+        pub(super) right: String,
+        #[synced(index, renamed_from("right", in = 2))]
+        pub(super) left: String,
+        #[crdt(set)]
+        #[synced(renamed_from("first", in = 2))]
+        pub(super) second: std::collections::BTreeSet<u8>,
+        #[crdt(set)]
+        #[synced(renamed_from("second", in = 2))]
+        pub(super) first: std::collections::BTreeSet<u8>,
+    }
+}
+
+#[test]
+fn fields_can_swap_their_names() {
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "pairs", version = 1)]
+    struct Pair {
+        #[synced(id)]
+        id: Uuid,
+        #[synced(index)]
+        left: String,
+        #[synced(index)]
+        right: String,
+        #[crdt(set)]
+        first: std::collections::BTreeSet<u8>,
+        #[crdt(set)]
+        second: std::collections::BTreeSet<u8>,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut app = App::new(dir.path().join("pairs.db"), models![Pair]);
+    let pair = Pair { left: "l".into(), right: "r".into(), first: [1].into(), second: [2].into(), ..Pair::default() };
+    let id = app.db().insert(pair).unwrap().id;
+    app.open(models![swapped::Pair]);
+    let pair: swapped::Pair = app.db().get(id).unwrap().unwrap();
+    assert_eq!((pair.left.as_str(), pair.right.as_str()), ("r", "l"));
+    assert_eq!((pair.first, pair.second), ([2].into(), [1].into()));
+    app.assert_sound();
+    let plan = "EXPLAIN QUERY PLAN SELECT id FROM pairs WHERE \"left\" = 'r'";
+    let plan = app.db().sql(plan).rows::<(i64, i64, i64, String)>().unwrap();
+    assert!(plan[0].3.contains("pairs_by_left"), "{plan:?}");
+}
