@@ -24,13 +24,14 @@ use crate::sync::ReplicaError;
 pub struct SyncOptions {
     db: Db,
     config: NodeConfig,
+    app_version: String,
 }
 
 impl Db {
     /// Sync with the user's other devices. It begins with [`SyncOptions::start`], and needs a tokio runtime.
     pub fn sync(&self) -> SyncOptions {
         let config = NodeConfig { lan: false, host: self.store.host().clone(), ..NodeConfig::default() };
-        SyncOptions { db: self.clone(), config }
+        SyncOptions { db: self.clone(), config, app_version: String::new() }
     }
 }
 
@@ -45,6 +46,13 @@ impl SyncOptions {
     /// Only talks with processes on this machine: for tests and demos.
     pub fn loopback(mut self) -> Self {
         self.config = NodeConfig { host: self.config.host, ..NodeConfig::loopback() };
+        self
+    }
+
+    /// What the app calls its version: `env!("CARGO_PKG_VERSION")`, for most. The user's other devices are told it, and
+    /// show it when one of the two is too old to sync ([`NodeEvent::UpdateNeeded`]). Its first 64 bytes count.
+    pub fn app_version(mut self, version: impl Into<String>) -> Self {
+        self.app_version = version.into();
         self
     }
 
@@ -74,7 +82,7 @@ impl SyncOptions {
         }
         // Remembered addresses stay right when the port stays the same.
         self.config.port = self.config.port.or(store.port()?);
-        let replica = Arc::new(StoreReplica::new(Arc::clone(&store))?);
+        let replica = Arc::new(StoreReplica::new(Arc::clone(&store))?.of_app(self.app_version));
         let mut commits = self.db.commits()?;
         let node = net::Node::start(self.config, &keys.transport_secret(), replica).await?;
         if let Some(port) = node.port() {

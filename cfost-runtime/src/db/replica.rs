@@ -12,12 +12,19 @@ use crate::sync::{Applied, Replica, ReplicaError, Seqs, Served};
 pub(crate) struct StoreReplica {
     store: Arc<Store>,
     device: DeviceId,
+    app_version: String,
 }
 
 impl StoreReplica {
     pub(crate) fn new(store: Arc<Store>) -> Result<Self, Error> {
         let device = store.device()?;
-        Ok(Self { store, device })
+        Ok(Self { store, device, app_version: String::new() })
+    }
+
+    /// Tells peers what the app calls its version.
+    #[cfg(feature = "net")]
+    pub(crate) fn of_app(self, app_version: String) -> Self {
+        Self { app_version, ..self }
     }
 }
 
@@ -30,6 +37,10 @@ impl From<Error> for ReplicaError {
 impl Replica for StoreReplica {
     fn device(&self) -> DeviceId {
         self.device
+    }
+
+    fn app_version(&self) -> String {
+        self.app_version.clone()
     }
 
     fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {

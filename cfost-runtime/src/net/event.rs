@@ -7,7 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 
 pub use super::links::Transport;
 use crate::oplog::{DeviceId, Frontier, LogId, SpaceId};
-use crate::sync::{Refusal, Tally};
+use crate::sync::{Build, Outdated, Refusal, Tally};
 
 /// Something happened between this device and others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,16 @@ pub enum NodeEvent {
         /// The log that is not written to any more.
         log: LogId,
     },
+    /// This device and another one of the user can't sync before an app is updated: they have no version of the
+    /// protocol in common. Tell the user; [`PeerStatus::outdated`] says so for as long as it lasts.
+    UpdateNeeded {
+        /// The other device.
+        device: DeviceId,
+        /// Where the app has to be updated.
+        outdated: Outdated,
+        /// What runs on the other device.
+        theirs: Build,
+    },
     /// The last connection with a device is gone. The node dials it again by itself.
     PeerDisconnected {
         /// The device.
@@ -126,6 +136,10 @@ pub struct PeerStatus {
     pub connections: usize,
     /// Dials that failed in a row.
     pub failures: u32,
+    /// What runs on the device, as it said when it was last connected.
+    pub build: Option<Build>,
+    /// Where the app has to be updated before the two can sync; `None` if they can, as far as is known.
+    pub outdated: Option<Outdated>,
 }
 
 /// The connection in use with a device.

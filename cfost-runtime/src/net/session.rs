@@ -21,7 +21,7 @@ use super::limits::{DRAIN_TIMEOUT, READ_BYTES, READ_CHUNKS_MAX, WRITE_STALL_TIME
 use super::swarm::{Control, Opened, Report, ReportKind, Stop};
 use super::transport;
 use crate::sync::limits::INPUT_BYTES_MAX;
-use crate::sync::{CloseReason, Event, Input, Output, Replica, Session};
+use crate::sync::{Build, CloseReason, Event, Input, Output, Replica, Session, SyncError};
 
 /// What all sessions of a node share.
 #[derive(Clone)]
@@ -345,7 +345,12 @@ impl Worker {
         let mut closed = None;
         for event in output.events {
             match event {
-                Event::PeerReady { device } => self.reporter.report(ReportKind::Ready(device)).await,
+                Event::PeerReady { device } => {
+                    if let Some(build) = self.session.as_ref().and_then(Session::peer_build).cloned() {
+                        self.reporter.report(ReportKind::Runs(device, build)).await;
+                    }
+                    self.reporter.report(ReportKind::Ready(device)).await;
+                }
                 Event::Applied { device, changes, ops } => {
                     if changes > 0 {
                         self.shared.changed.send_modify(|count| *count += 1);
@@ -373,7 +378,12 @@ impl Worker {
                     // The peer leaves the log out of this session; the next one brings both ways together.
                     closed = Some("a log of this device took two ways: the next session settles it".to_owned());
                 }
-                Event::Closed { reason } => closed = Some(describe(&reason)),
+                Event::Closed { reason } => {
+                    if let CloseReason::Failed(SyncError::Version { device, theirs }) = &reason {
+                        self.reporter.report(ReportKind::Runs(*device, Build::clone(theirs))).await;
+                    }
+                    closed = Some(describe(&reason));
+                }
             }
         }
         closed

@@ -30,6 +30,7 @@ use super::streams::{Purpose, Served, Streams, Substream};
 use super::task::{Parts, Task};
 use super::transport;
 use crate::oplog::DeviceId;
+use crate::sync::Build;
 
 /// How often the LAN is asked again; who arrives asks at once.
 const LAN_QUERY_INTERVAL: Duration = Duration::from_secs(60);
@@ -67,6 +68,8 @@ pub(crate) struct Report {
 pub(crate) enum ReportKind {
     /// The peer has proven to be this device.
     Ready(DeviceId),
+    /// What runs on the peer, which is this device.
+    Runs(DeviceId, Build),
     /// The peer is alive: the answer to [`Control::prove`].
     Heard,
     /// A pairing is under way, which has deadlines of its own.

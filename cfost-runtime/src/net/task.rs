@@ -23,6 +23,7 @@ use super::streams::{Purpose, StreamEvent};
 use super::swarm::{Behaviour, BehaviourEvent, Command, Control, Device, Opened, Report, ReportKind, Serve, Stop};
 use super::transport;
 use crate::oplog::DeviceId;
+use crate::sync::{Build, Outdated};
 
 /// Refusals are told to the app at most this often; the log has them all.
 const REFUSALS_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,6 +60,8 @@ pub(super) struct Task {
     links: Links,
     open: HashMap<ConnectionId, Open>,
     devices: HashMap<PeerId, DeviceId>,
+    /// What runs on the devices that were connected.
+    builds: HashMap<PeerId, Build>,
     /// The addresses of devices that the app was told of.
     told: HashMap<PeerId, Vec<Multiaddr>>,
     /// Listeners that have no address yet.
@@ -100,6 +103,7 @@ impl Task {
             links: Links::default(),
             open: HashMap::new(),
             devices: HashMap::new(),
+            builds: HashMap::new(),
             told: HashMap::new(),
             unbound: parts.unbound,
             bound: Some(parts.bound),
@@ -166,6 +170,7 @@ impl Task {
         let devices: Vec<_> = devices.into_iter().filter(|d| d.peer != self.local).collect();
         self.devices = devices.iter().filter_map(|device| Some((device.peer, device.id?))).collect();
         self.told.retain(|peer, _| self.devices.contains_key(peer));
+        self.builds.retain(|peer, _| self.devices.contains_key(peer));
         self.authorised.replace(self.devices.keys().copied().collect());
         let list = devices.into_iter().map(|device| (device.peer, device.addresses));
         let gone = self.dialler.allow(list, self.now());
@@ -281,6 +286,8 @@ impl Task {
         match open.ready {
             Some(device) => self.tell(NodeEvent::PeerDisconnected { device, reason }),
             None if open.pairing => {}
+            // The app was told why, when it first turned out.
+            None if self.outdated(&peer).is_some() => {}
             None => self.tell_refusal(peer, reason),
         }
     }
@@ -327,6 +334,14 @@ impl Task {
                 self.dialler.ready(&peer, now);
                 self.links.heard(&peer, connection);
                 self.decide(&peer);
+            }
+            ReportKind::Runs(device, build) => {
+                let outdated = build.outdated();
+                let before = self.builds.insert(peer, build.clone());
+                if let Some(outdated) = outdated.filter(|_| before.as_ref() != Some(&build)) {
+                    tracing::warn!(%device, %build, ?outdated, "an app has to be updated before the two can sync");
+                    self.tell(NodeEvent::UpdateNeeded { device, outdated, theirs: build });
+                }
             }
             ReportKind::Heard => {
                 self.links.heard(&peer, connection);
@@ -436,6 +451,11 @@ impl Task {
         }
     }
 
+    /// Where the app has to be updated before this device and a peer can sync.
+    fn outdated(&self, peer: &PeerId) -> Option<Outdated> {
+        self.builds.get(peer).and_then(Build::outdated)
+    }
+
     fn tell(&self, event: NodeEvent) {
         // Nobody has to listen.
         let _ = self.events.send(event);
@@ -472,6 +492,8 @@ impl Task {
                 }),
                 connections: self.open.values().filter(|open| open.peer == *peer).count(),
                 failures: self.dialler.waiting(peer, now).map_or(0, |(failures, _)| failures),
+                build: self.builds.get(peer).cloned(),
+                outdated: self.outdated(peer),
             })
         };
         let peers: Vec<_> = self.dialler.peers().filter_map(status).collect();

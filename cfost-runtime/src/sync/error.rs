@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::limits::{PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST};
+use super::{Build, Outdated};
 use crate::identity::IdentityError;
 use crate::oplog::{DeviceId, LogId, OplogError, SpaceId};
 
@@ -38,12 +40,12 @@ pub enum SyncError {
         device: DeviceId,
     },
     /// The two builds have no version of the protocol in common.
-    #[error("the peer speaks sync versions {oldest} to {newest}, this app {}: update the older app", ours())]
+    #[error("{}", mismatch(*device, theirs))]
     Version {
-        /// The oldest version that the peer speaks.
-        oldest: u16,
-        /// The newest version that the peer speaks.
-        newest: u16,
+        /// The peer.
+        device: DeviceId,
+        /// What runs there.
+        theirs: Box<Build>,
     },
     /// A frame announces more bytes than are allowed where it comes.
     #[error("the peer announces a frame of {bytes} bytes, {max} are allowed: disconnected")]
@@ -130,8 +132,18 @@ pub enum SyncError {
     },
 }
 
-fn ours() -> String {
-    format!("{} to {}", super::limits::PROTOCOL_VERSION_OLDEST, super::limits::PROTOCOL_VERSION)
+fn mismatch(device: DeviceId, theirs: &Build) -> String {
+    let Build { oldest, newest, .. } = *theirs;
+    match theirs.outdated() {
+        Some(Outdated::ThisDevice) => format!(
+            "this app speaks sync versions up to {PROTOCOL_VERSION}, device {device} ({theirs}) needs {oldest}: update \
+             this app"
+        ),
+        _ => format!(
+            "device {device} ({theirs}) speaks sync versions up to {newest}, this app needs {PROTOCOL_VERSION_OLDEST}: \
+             update the app there"
+        ),
+    }
 }
 
 impl SyncError {
@@ -154,7 +166,7 @@ impl SyncError {
     }
 }
 
-/// What one peer tells the other before it closes. Codes of newer builds are kept as numbers.
+/// What one peer tells the other before it closes, beside what it runs. Codes of newer builds are kept as numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorCode(pub u16);
 

@@ -7,6 +7,9 @@ pub const PROTOCOL_VERSION: u16 = 1;
 /// The oldest version of the protocol that this build still speaks.
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
 
+/// What a device says of its versions of CFOST and of its app, in bytes each.
+pub const NAME_BYTES_MAX: usize = 64;
+
 /// A frame without its length prefix, in bytes.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 /// The first frame of a peer, in bytes: who it is has not been checked yet.

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::SyncError;
-use super::limits::{FRAME_BYTES_MAX, HEADS_MAX, IDENTITY_IDS_MAX, PROTOCOL_VERSION, SPACES_MAX};
+use super::limits::{FRAME_BYTES_MAX, HEADS_MAX, IDENTITY_IDS_MAX, NAME_BYTES_MAX, PROTOCOL_VERSION, SPACES_MAX};
+use super::{Build, SyncError};
 use crate::identity::limits::CERTIFICATE_ENTRIES_MAX;
 use crate::oplog::bytes::ByteReader;
 use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, SpaceId};
@@ -50,16 +50,12 @@ pub(super) enum Message<'a> {
     /// The answer to the `Ping` with this number.
     Pong(u64),
     /// The sender closes, for this reason.
-    Error(u16),
+    Error { code: u16, build: Build },
 }
 
 /// The first message of each side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hello<'a> {
-    /// The newest protocol version that the sender speaks.
-    pub(super) version: u16,
-    /// The oldest.
-    pub(super) oldest: u16,
     /// The sender.
     pub(super) device: DeviceId,
     /// The digest of its identity log.
@@ -68,6 +64,8 @@ pub(super) struct Hello<'a> {
     pub(super) holds: [u8; 32],
     /// The identity entries that lead from the user's root key to the sender.
     pub(super) certificate: Vec<&'a [u8]>,
+    /// What the sender runs.
+    pub(super) build: Build,
 }
 
 mod kind {
@@ -96,7 +94,7 @@ impl<'a> Message<'a> {
             Self::Fork { .. } => "Fork",
             Self::Ping(_) => "Ping",
             Self::Pong(_) => "Pong",
-            Self::Error(_) => "Error",
+            Self::Error { .. } => "Error",
         }
     }
 
@@ -111,12 +109,12 @@ impl<'a> Message<'a> {
     fn put_body(&self, out: &mut Vec<u8>) -> u8 {
         match self {
             Self::Hello(hello) => {
-                out.extend_from_slice(&hello.version.to_le_bytes());
-                out.extend_from_slice(&hello.oldest.to_le_bytes());
+                put_versions(out, &hello.build);
                 out.extend_from_slice(hello.device.as_bytes());
                 out.extend_from_slice(&hello.identity);
                 out.extend_from_slice(&hello.holds);
                 put_items(out, &hello.certificate);
+                put_names(out, &hello.build);
                 kind::HELLO
             }
             Self::RequestIdentity { have } => {
@@ -157,8 +155,10 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(&number.to_le_bytes());
                 kind::PONG
             }
-            Self::Error(code) => {
+            Self::Error { code, build } => {
                 out.extend_from_slice(&code.to_le_bytes());
+                put_versions(out, build);
+                put_names(out, build);
                 kind::ERROR
             }
         }
@@ -168,9 +168,9 @@ impl<'a> Message<'a> {
     pub(super) fn decode(frame: &'a [u8]) -> Result<Self, SyncError> {
         let mut reader = ByteReader::new("frame", frame);
         let message = Self::read(&mut reader).and_then(|message| {
-            // A Hello of a newer protocol may be longer: the versions must be compared before all else.
+            // What newer builds say to builds of any age may be longer.
             match &message {
-                Self::Hello(hello) if hello.version > PROTOCOL_VERSION => {}
+                Self::Hello(Hello { build, .. }) | Self::Error { build, .. } if build.newest > PROTOCOL_VERSION => {}
                 _ => reader.end()?,
             }
             Ok(message)
@@ -180,14 +180,16 @@ impl<'a> Message<'a> {
 
     fn read(reader: &mut ByteReader<'a>) -> Result<Self, OplogError> {
         Ok(match reader.u8()? {
-            kind::HELLO => Self::Hello(Hello {
-                version: reader.u16()?,
-                oldest: reader.u16()?,
-                device: DeviceId::from_bytes(reader.array()?),
-                identity: reader.array()?,
-                holds: reader.array()?,
-                certificate: read_items(reader, "entries of a certificate", CERTIFICATE_ENTRIES_MAX)?,
-            }),
+            kind::HELLO => {
+                let versions = read_versions(reader)?;
+                Self::Hello(Hello {
+                    device: DeviceId::from_bytes(reader.array()?),
+                    identity: reader.array()?,
+                    holds: reader.array()?,
+                    certificate: read_items(reader, "entries of a certificate", CERTIFICATE_ENTRIES_MAX)?,
+                    build: read_build(reader, versions)?,
+                })
+            }
             kind::REQUEST_IDENTITY => {
                 let found = u64::from(reader.u32()?);
                 let count = reader.check_count("ids of identity entries", found, 32, IDENTITY_IDS_MAX)?;
@@ -216,7 +218,10 @@ impl<'a> Message<'a> {
             }
             kind::PING => Self::Ping(reader.u64()?),
             kind::PONG => Self::Pong(reader.u64()?),
-            kind::ERROR => Self::Error(reader.u16()?),
+            kind::ERROR => {
+                let (code, versions) = (reader.u16()?, read_versions(reader)?);
+                Self::Error { code, build: read_build(reader, versions)? }
+            }
             _ => return Err(reader.malformed("a kind of message that this version does not know")),
         })
     }
@@ -264,6 +269,40 @@ pub(super) fn put_request(out: &mut Vec<u8>, round: u32, spaces: &Heads) {
         }
     }
     Message::RequestOps { round, more: false, spaces: part }.put(out);
+}
+
+/// The newest and the oldest version of the protocol that a build speaks.
+fn put_versions(out: &mut Vec<u8>, build: &Build) {
+    out.extend_from_slice(&build.newest.to_le_bytes());
+    out.extend_from_slice(&build.oldest.to_le_bytes());
+}
+
+fn put_names(out: &mut Vec<u8>, build: &Build) {
+    for name in [&build.cfost, &build.app] {
+        debug_assert!(name.len() <= NAME_BYTES_MAX);
+        out.push(name.len() as u8);
+        out.extend_from_slice(name.as_bytes());
+    }
+}
+
+fn read_versions(reader: &mut ByteReader<'_>) -> Result<(u16, u16), OplogError> {
+    let (newest, oldest) = (reader.u16()?, reader.u16()?);
+    if oldest > newest { Err(reader.malformed("an oldest version above the newest")) } else { Ok((newest, oldest)) }
+}
+
+fn read_build(reader: &mut ByteReader<'_>, (newest, oldest): (u16, u16)) -> Result<Build, OplogError> {
+    Ok(Build { newest, oldest, cfost: read_name(reader)?, app: read_name(reader)? })
+}
+
+/// A name that can be shown and logged.
+fn read_name(reader: &mut ByteReader<'_>) -> Result<String, OplogError> {
+    let len = u64::from(reader.u8()?);
+    let len = reader.check_count("bytes of a version's name", len, 1, NAME_BYTES_MAX)?;
+    let name = std::str::from_utf8(reader.take(len)?).map_err(|_| reader.malformed("a name that isn't UTF-8"))?;
+    if name.chars().any(char::is_control) {
+        return Err(reader.malformed("a name with a control character"));
+    }
+    Ok(name.to_owned())
 }
 
 fn put_items(out: &mut Vec<u8>, items: &[&[u8]]) {

@@ -20,6 +20,7 @@
 //! is durable; whatever a peer sends, memory stays within [`limits`] and the session ends in a
 //! [`SyncError`] or goes on, it never panics. `docs/wire.md` has the messages, the states and the limits.
 
+mod build;
 mod error;
 pub mod limits;
 mod message;
@@ -29,6 +30,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+pub use build::{Build, Outdated};
 pub use error::{ErrorCode, ReplicaError, SyncError};
 pub use replica::{Applied, Refusal, Refused, Replica, Seqs, Served};
 pub use session::{CloseReason, Event, Input, Output, Session, Tally};

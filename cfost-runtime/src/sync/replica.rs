@@ -18,6 +18,11 @@ pub trait Replica: Send + Sync {
     /// This device.
     fn device(&self) -> DeviceId;
 
+    /// What the app calls its version, for peers to show if the two can't sync; empty if it doesn't say.
+    fn app_version(&self) -> String {
+        String::new()
+    }
+
     /// The identity log as it is now.
     fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError>;
 

@@ -3,9 +3,9 @@
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::SyncError;
 use super::limits::{FRAME_BYTES_MAX, HEADS_MAX};
 use super::message::{Heads, Hello, Inbox, Message, digest_of, first_frame, put_identity, put_request};
+use super::{Build, SyncError};
 use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId};
 
 fn hex(bytes: &[u8]) -> String {
@@ -32,19 +32,25 @@ fn one_head() -> Heads {
 fn the_wire_is_what_its_document_says() {
     let (aa, bb, cc) = ("aa".repeat(16), "bb".repeat(16), "cc".repeat(32));
     let one_head_hex = format!("0100{aa}01000000{bb}0700000000000000{cc}");
+    let build = || Build { newest: 3, oldest: 1, cfost: "0.1.0".into(), app: "2.3".into() };
+    let names = format!("05 {} 03 {}", hex(b"0.1.0"), hex(b"2.3"));
     let hello = Hello {
-        version: 1,
-        oldest: 1,
         device: DeviceId::from_bytes([0xd1; 16]),
         identity: [0x11; 32],
         holds: [0x22; 32],
         certificate: vec![b"entry"],
+        build: build(),
     };
     let entry = format!("05000000{}", hex(b"entry"));
     let golden = [
         (
             Message::Hello(hello),
-            format!("6000000001 0100 0100 {} {} {} 0100 {entry}", "d1".repeat(16), "11".repeat(32), "22".repeat(32)),
+            format!(
+                "6a00000001 0300 0100 {} {} {} 0100 {entry} {names}",
+                "d1".repeat(16),
+                "11".repeat(32),
+                "22".repeat(32)
+            ),
         ),
         (Message::RequestIdentity { have: vec![[0x33; 32]] }, format!("2500000002 01000000 {}", "33".repeat(32))),
         (Message::Identity { entries: vec![b"entry"] }, format!("0c00000003 0100 {entry}")),
@@ -56,7 +62,7 @@ fn the_wire_is_what_its_document_says() {
         (Message::Ack { frames: 3, heads: one_head() }, format!("5700000006 0300000000000000 {one_head_hex}")),
         (Message::Ping(0x0102), "0900000007 0201000000000000".into()),
         (Message::Pong(0x0102), "0900000008 0201000000000000".into()),
-        (Message::Error(3), "0300000009 0300".into()),
+        (Message::Error { code: 3, build: build() }, format!("1100000009 0300 0300 0100 {names}")),
         (
             Message::Fork {
                 space: SpaceId::from_bytes([0xaa; 16]),
@@ -106,16 +112,20 @@ fn any_parts() -> impl Strategy<Value = Parts> {
 }
 
 impl Parts {
+    fn build(&self) -> Build {
+        let (cfost, app) = (format!("0.{}.0", self.number), self.ids.iter().map(|id| id[0].to_string()).collect());
+        Build { newest: 1, oldest: self.number as u16 % 2, cfost, app }
+    }
+
     fn message(&self) -> Message<'_> {
         let items: Vec<&[u8]> = self.items.iter().map(Vec::as_slice).collect();
         match self.kind {
             0 => Message::Hello(Hello {
-                version: 1,
-                oldest: self.number as u16,
                 device: DeviceId::from_bytes([self.number as u8; 16]),
                 identity: [1; 32],
                 holds: [2; 32],
                 certificate: items,
+                build: self.build(),
             }),
             1 => Message::RequestIdentity { have: self.ids.clone() },
             2 => Message::Identity { entries: items },
@@ -124,7 +134,7 @@ impl Parts {
             5 => Message::Ack { frames: self.number, heads: self.heads.clone() },
             6 => Message::Ping(self.number),
             7 => Message::Pong(self.number),
-            8 => Message::Error(self.number as u16),
+            8 => Message::Error { code: self.number as u16, build: self.build() },
             _ => Message::Fork {
                 space: SpaceId::from_bytes([7; 16]),
                 log: LogId::from_bytes([8; 16]),
@@ -156,7 +166,7 @@ proptest! {
         let at = 4 + at.index(bytes.len() - 4);
         bytes[at] ^= bits;
         if let Ok(message) = Message::decode(&bytes[4..])
-            && !matches!(&message, Message::Hello(hello) if hello.version > 1)
+            && !matches!(&message, Message::Hello(Hello { build, .. }) | Message::Error { build, .. } if build.newest > 1)
         {
             prop_assert_eq!(encoded(&message), bytes);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cfost_runtime::sync::limits::{HANDSHAKE_MS_MAX, HEADS_UNASKED_MAX};
 use cfost_runtime::sync::pipe::{End, Pipe};
-use cfost_runtime::sync::{CloseReason, ErrorCode, Event, Replica, SyncError};
+use cfost_runtime::sync::{Build, CloseReason, ErrorCode, Event, Outdated, Replica, SyncError};
 
 use super::*;
 
@@ -80,7 +80,10 @@ fn hello_of(device: &Arc<Device>) -> Vec<u8> {
     hello_with(device, |_| {})
 }
 
-/// A `Hello` by hand, altered by `alter`: version, oldest, device, digests, certificate.
+/// What a device says of its versions: of CFOST, and of its app.
+const NAMES: &[u8] = b"\x050.9.1\x032.3";
+
+/// A `Hello` by hand, altered by `alter`: version, oldest, device, digests, certificate, names.
 fn hello_with(device: &Arc<Device>, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let certificate = device.certificate().unwrap();
     let mut body = [&[1, 0, 1, 0], &device.device().as_bytes()[..], &[0; 64]].concat();
@@ -89,6 +92,7 @@ fn hello_with(device: &Arc<Device>, alter: impl FnOnce(&mut Vec<u8>)) -> Vec<u8>
         body.extend((entry.len() as u32).to_le_bytes());
         body.extend(entry);
     }
+    body.extend(NAMES);
     alter(&mut body);
     frame(HELLO, &body)
 }
@@ -138,7 +142,8 @@ fn a_peer_with_another_devices_id_gets_nothing() {
 fn an_altered_certificate_gets_nothing() {
     let (phone, laptop) = two_devices();
     let tablet = laptop.pair("tablet");
-    let length = hello_of(&tablet).len() - 5;
+    // The names of the versions are behind the certificate.
+    let length = hello_of(&tablet).len() - 5 - NAMES.len();
     for at in (84..length).step_by(5) {
         let mut pipe = connect_as(&tablet, tablet.transport_key(), &phone);
         pipe.inject(End::Listener, &hello_with(&tablet, |body| body[at] ^= 0x10));
@@ -171,7 +176,8 @@ fn a_listener_that_is_not_who_was_dialled_gets_no_changes() {
     pipe.deliver(End::Dialer, usize::MAX);
     assert!(matches!(failure(&mut pipe, End::Dialer), SyncError::Impostor { .. }));
     assert_eq!(kinds(&pipe.intercept(End::Listener)), [ERROR]);
-    assert_eq!(pipe.bytes_sent(End::Dialer), said + 7, "an error code is all it got");
+    let error = 5 + 2 + 4 + 2 + env!("CARGO_PKG_VERSION").len() as u64;
+    assert_eq!(pipe.bytes_sent(End::Dialer), said + error, "an error code is all it got, and what runs here");
 }
 
 #[test]
@@ -210,7 +216,7 @@ fn nothing_comes_before_a_hello() {
             SEND_OPS => &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0],
             ACK => &[0; 10],
             PING | PONG => &[0; 8],
-            _ => &[1, 0],
+            _ => &[1, 0, 1, 0, 1, 0, 0, 0],
         };
         let (mut pipe, _) = first_frame_from_laptop(&frame(kind, body));
         assert_eq!(pipe.bytes_sent(End::Listener), 0);
@@ -245,15 +251,77 @@ fn a_newer_peer_that_still_speaks_our_version_is_welcome() {
     assert!(matches!(pipe.take_events(End::Listener)[..], [Event::PeerReady { .. }]));
 }
 
+/// A `Hello` of a build that speaks these versions of the protocol.
+fn hello_of_versions(device: &Arc<Device>, newest: u8, oldest: u8) -> Vec<u8> {
+    hello_with(device, |body| body[..4].copy_from_slice(&[newest, 0, oldest, 0]))
+}
+
 #[test]
-fn peers_without_a_version_in_common_part_at_once() {
+fn an_app_too_old_to_take_part_is_told_so_with_the_version_that_it_needs() {
     let (_, laptop) = two_devices();
-    for (version, oldest) in [(9, 2), (0, 0), (1, 2)] {
-        let hello = hello_with(&laptop, |body| body[..4].copy_from_slice(&[version, 0, oldest, 0]));
-        let (mut pipe, _) = first_frame_from_laptop(&hello);
-        assert_eq!(pipe.bytes_sent(End::Listener), 0);
-        assert!(matches!(failure(&mut pipe, End::Listener), SyncError::Version { .. }));
+    // To a listener that is too old comes a Hello, to a dialer that is too old an error.
+    let (mut pipe, _) = first_frame_from_laptop(&hello_of_versions(&laptop, 9, 2));
+    let listener = failure(&mut pipe, End::Listener);
+
+    let (phone, laptop) = two_devices();
+    let mut pipe = connect(&phone, &laptop);
+    pipe.wake(End::Dialer);
+    pipe.intercept(End::Listener);
+    let error = [&[2, 0, 9, 0, 2, 0][..], NAMES, b"and what this version does not know"].concat();
+    pipe.inject(End::Dialer, &frame(ERROR, &error));
+    pipe.deliver(End::Dialer, usize::MAX);
+    let dialer = failure(&mut pipe, End::Dialer);
+
+    for told in [listener, dialer] {
+        let SyncError::Version { device, theirs } = &told else { panic!("{told}") };
+        assert_eq!((*device, theirs.outdated()), (laptop.device(), Some(Outdated::ThisDevice)));
+        let device = laptop.device();
+        assert_eq!(
+            told.to_string(),
+            format!(
+                "this app speaks sync versions up to 1, device {device} (CFOST 0.9.1, app 2.3) needs 2: update this app"
+            )
+        );
     }
+}
+
+#[test]
+fn a_peer_that_is_too_old_is_told_what_it_needs() {
+    let (_, laptop) = two_devices();
+    let (mut pipe, phone) = first_frame_from_laptop(&hello_of_versions(&laptop, 0, 0));
+    let told = pipe.intercept(End::Dialer);
+    assert_eq!(kinds(&told), [ERROR]);
+    assert_eq!(told[5..11], [2, 0, 1, 0, 1, 0], "the code, and the versions spoken here");
+    let error = failure(&mut pipe, End::Listener);
+    assert!(matches!(&error, SyncError::Version { theirs, .. } if theirs.outdated() == Some(Outdated::Peer)));
+    assert!(error.to_string().ends_with("this app needs 1: update the app there"), "{error}");
+    assert!(phone.met().is_empty(), "that was no session");
+}
+
+#[test]
+fn a_stranger_is_not_told_which_version_it_would_need() {
+    let (_, laptop) = two_devices();
+    for (newest, oldest) in [(9, 2), (0, 0)] {
+        let stranger = hello_of_versions(&first_device(2), newest, oldest);
+        let (mut pipe, _) = first_frame_from_laptop(&stranger);
+        assert_eq!(pipe.bytes_sent(End::Listener), 0);
+        assert!(matches!(failure(&mut pipe, End::Listener), SyncError::Stranger { .. }));
+    }
+    let (mut pipe, _) = first_frame_from_laptop(&hello_of_versions(&laptop, 1, 2));
+    assert!(matches!(failure(&mut pipe, End::Listener), SyncError::Malformed { .. }), "versions that can't be");
+}
+
+#[test]
+fn both_sides_know_what_the_other_one_runs() {
+    let (phone, laptop) = two_devices();
+    let pipe = sync(&phone, &laptop);
+    for end in End::BOTH {
+        let build = pipe.session(end).peer_build().unwrap();
+        assert_eq!(*build, Build::here(""));
+        assert_eq!(build.to_string(), format!("CFOST {}", env!("CARGO_PKG_VERSION")));
+    }
+    let long = Build::here(&format!("1.0\n{}", "é".repeat(40)));
+    assert_eq!(long.app, format!("1.0{}", "é".repeat(30)), "at most 64 bytes that can be shown");
 }
 
 #[test]

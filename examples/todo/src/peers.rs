@@ -7,7 +7,7 @@ use cfost::identity::IdentityError;
 use cfost::identity::pairing::SpokenCode;
 use cfost::net::{NetError, NodeEvent, Transport};
 use cfost::prelude::*;
-use cfost::sync::Tally;
+use cfost::sync::{Outdated, Tally};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::Network;
@@ -169,6 +169,12 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
                 moved => (name(*device)?, format!("{}, in {ms:.1} ms", moved.join(", "))),
             }
         }
+        NodeEvent::UpdateNeeded { device, outdated: Outdated::ThisDevice, theirs } => {
+            (name(*device)?, format!("runs a newer todo ({theirs}): update this one to sync with it"))
+        }
+        NodeEvent::UpdateNeeded { device, theirs, .. } => {
+            (name(*device)?, format!("runs a todo too old to sync with ({theirs}): update it there"))
+        }
         NodeEvent::PeerRefused { peer, reason } => (peer.to_string(), format!("turned away: {reason}")),
         NodeEvent::LogSkipped { why, .. } => ("this device".to_owned(), format!("can't apply some changes: {why:?}")),
         _ => return Ok(()),
@@ -190,7 +196,8 @@ fn may_try_again(error: &NetError) -> bool {
 
 /// How to reach the other devices.
 fn options(db: &Db, network: &Network) -> SyncOptions {
-    let mut options = if network.loopback { db.sync().loopback() } else { db.sync() };
+    let options = db.sync().app_version(env!("CARGO_PKG_VERSION"));
+    let mut options = if network.loopback { options.loopback() } else { options };
     if !network.no_lan && !network.loopback {
         options = options.lan();
     }

@@ -12,12 +12,13 @@ use tokio::net::TcpSocket;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{sleep, timeout};
 
-use super::fleet::{PATIENCE, addresses, fleet, node, until};
+use super::fleet::{MemoryReplica, PATIENCE, addresses, event, fleet, node, until};
 use crate::net::dial::Dialler;
 use crate::net::limits::PROOF_TIMEOUT;
 use crate::net::streams::{Purpose, Served};
 use crate::net::swarm::{self, Command, Device, Opened, Report, ReportKind, Serve, SwarmConfig, SwarmHandle};
-use crate::net::{Node, transport};
+use crate::net::{Node, NodeEvent, transport};
+use crate::sync::{Outdated, Replica};
 
 /// A peer that speaks libp2p as it should, and on the streams whatever the test says.
 struct Adversary {
@@ -179,5 +180,48 @@ async fn a_flood_of_connections_does_not_keep_a_device_out() {
     until("the device gets in and is served", || devices[1].held() == 100).await;
     println!("level after {:?} in a flood", began.elapsed());
     laptop.stop().await;
+    phone.stop().await;
+}
+
+/// The greeting of a build that speaks the versions of the protocol from `oldest` to `newest`, by hand.
+fn hello(device: &MemoryReplica, newest: u16, oldest: u16) -> Vec<u8> {
+    let versions = [newest.to_le_bytes(), oldest.to_le_bytes()].concat();
+    let mut body = [&[1][..], &versions, device.device().as_bytes(), &[0; 64]].concat();
+    let certificate = device.certificate().unwrap();
+    body.extend((certificate.len() as u16).to_le_bytes());
+    for entry in certificate {
+        body.extend((entry.len() as u32).to_le_bytes());
+        body.extend(entry);
+    }
+    body.extend(b"\x050.9.1\x032.3");
+    [&(body.len() as u32).to_le_bytes()[..], &body].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_too_old_for_another_device_is_told_so_once_and_shows_it() {
+    let devices = fleet(44, 2);
+    let phone = node(&devices[0], vec![]).await;
+    let mut events = phone.events();
+    for _ in 0..2 {
+        let mut laptop = Adversary::dial(*devices[1].keys.transport_secret(), &phone, "/tcp/").await;
+        let mut opened = laptop.stream().await;
+        opened.stream.stream.write_all(&hello(&devices[1], 9, 2)).await.unwrap();
+        opened.stream.stream.flush().await.unwrap();
+        let (bytes, _) = read_to_end(&mut opened).await;
+        assert_eq!(bytes, 5 + 2 + 4 + 2 + env!("CARGO_PKG_VERSION").len(), "it is told why, and what runs here");
+    }
+    let told = |event: &NodeEvent| match event {
+        NodeEvent::UpdateNeeded { device, outdated, theirs } => Some((*device, *outdated, theirs.to_string())),
+        NodeEvent::PeerRefused { reason, .. } => panic!("a device of the user was turned away: {reason}"),
+        _ => None,
+    };
+    let needed = (devices[1].device(), Outdated::ThisDevice, "CFOST 0.9.1, app 2.3".to_owned());
+    assert_eq!(event(&mut events, "word of the update", told).await, needed);
+    let shown = || phone.peers().iter().any(|peer| peer.outdated == Some(Outdated::ThisDevice));
+    until("the status shows it", shown).await;
+    // What is told once is not told again with each connection.
+    while let Ok(event) = events.try_recv() {
+        assert_eq!(told(&event), None);
+    }
     phone.stop().await;
 }

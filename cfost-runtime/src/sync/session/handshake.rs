@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::limits::{HEADS_UNASKED_MAX, HELLO_BYTES_MAX, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST};
+use super::super::limits::{HEADS_UNASKED_MAX, HELLO_BYTES_MAX};
 use super::super::message::{Heads, Hello, Message, digest_of};
-use super::super::{Replica, SyncError};
+use super::super::{Build, Replica, SyncError};
 use super::{Event, OrFail, Session, Shared, State};
 use crate::identity::IdentityError;
 use crate::oplog::DeviceId;
@@ -28,6 +28,7 @@ impl Session {
         if device.id == replica.device() {
             return Err(SyncError::OwnDevice { device: device.id });
         }
+        self.dialled = Some(device.id);
         self.greet(replica, device.id)?;
         self.state = State::Greeting;
         let heads: usize = self.greeting.iter().flat_map(|told| told.heads.values()).map(|space| space.len()).sum();
@@ -48,12 +49,11 @@ impl Session {
         }
         let certificate = replica.certificate().or_fail("read this device's certificate")?;
         let hello = Hello {
-            version: PROTOCOL_VERSION,
-            oldest: PROTOCOL_VERSION_OLDEST,
             device: replica.device(),
             identity: identity.digest(),
             holds: digest_of(&heads),
             certificate: certificate.iter().map(Vec::as_slice).collect(),
+            build: Build::here(&replica.app_version()),
         };
         let bytes = hello.certificate.iter().map(|entry| entry.len() + 4).sum::<usize>() + 256;
         if bytes > HELLO_BYTES_MAX {
@@ -67,12 +67,13 @@ impl Session {
 
     /// The peer's `Hello`: checks who it is before anything is said to a listener's peer, then compares.
     pub(super) fn greeted(&mut self, replica: &dyn Replica, hello: &Hello<'_>) -> Result<(), SyncError> {
-        let spoken = hello.version.min(PROTOCOL_VERSION);
-        if hello.oldest > hello.version || spoken < hello.oldest.max(PROTOCOL_VERSION_OLDEST) {
-            return Err(SyncError::Version { oldest: hello.oldest, newest: hello.version });
-        }
+        // Which build a peer needs is told to the user's devices alone.
         let device = self.authenticate(replica, hello)?;
         self.peer = Some(device);
+        self.peer_build = Some(hello.build.clone());
+        if hello.build.outdated().is_some() {
+            return Err(SyncError::Version { device, theirs: Box::new(hello.build.clone()) });
+        }
         if self.state == State::Listening {
             self.greet(replica, device)?;
         }

@@ -19,7 +19,7 @@ use self::outgoing::Outgoing;
 use self::shared::Shared;
 use super::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, OUTBOX_BYTES_MAX};
 use super::message::{FRAME_HEAD_BYTES, Heads, Inbox, Message, first_frame};
-use super::{ErrorCode, Refusal, Replica, ReplicaError, SyncError};
+use super::{Build, ErrorCode, Refusal, Replica, ReplicaError, SyncError};
 use crate::oplog::{DeviceId, Frontier, LogId, SpaceId};
 
 /// What a driver gives to a [`Session`].
@@ -159,7 +159,10 @@ enum State {
 pub struct Session {
     state: State,
     peer_key: [u8; 32],
+    /// The device that was dialled, by its key.
+    dialled: Option<DeviceId>,
     peer: Option<DeviceId>,
+    peer_build: Option<Build>,
     greeting: Option<Greeting>,
     inbox: Inbox,
     unwritten: usize,
@@ -190,7 +193,9 @@ impl Session {
         Self {
             state,
             peer_key,
+            dialled: None,
             peer: None,
+            peer_build: None,
             greeting: None,
             inbox: Inbox::default(),
             unwritten: 0,
@@ -236,6 +241,11 @@ impl Session {
     /// The peer, once it has proved who it is.
     pub fn peer(&self) -> Option<DeviceId> {
         self.peer
+    }
+
+    /// What runs on the peer, once it has proved who it is.
+    pub fn peer_build(&self) -> Option<&Build> {
+        self.peer_build.as_ref()
     }
 
     /// Whether both sides hold the same, as far as is known here.
@@ -292,7 +302,7 @@ impl Session {
     fn frame(&mut self, replica: &dyn Replica, frame: &[u8]) -> Result<(), SyncError> {
         match (self.state, Message::decode(frame)?) {
             (State::Listening | State::Greeting, Message::Hello(hello)) => self.greeted(replica, &hello),
-            (State::Open, message) | (State::Greeting, message @ Message::Error(_)) => {
+            (State::Open, message) | (State::Greeting, message @ Message::Error { .. }) => {
                 self.message(replica, frame.len() + FRAME_HEAD_BYTES - 1, message)
             }
             (_, message) => Err(SyncError::Unexpected { message: message.name(), why: "it has not said Hello yet" }),
@@ -316,8 +326,8 @@ impl Session {
             Message::Hello(_) => {
                 Err(SyncError::Unexpected { message: "Hello", why: "it has introduced itself already" })
             }
-            Message::Error(code) => {
-                self.close(replica, CloseReason::ByPeer(ErrorCode(code)));
+            Message::Error { code, build } => {
+                self.closed_by_peer(replica, ErrorCode(code), build);
                 Ok(())
             }
         }
@@ -397,11 +407,19 @@ impl Session {
         message.put(&mut self.output.bytes)
     }
 
-    /// Ends the session because of an error, and tells the peer its kind; a peer that has not shown who
-    /// it is gets nothing.
+    /// The peer closes. If that is for its version, it is the same error on both sides.
+    fn closed_by_peer(&mut self, replica: &dyn Replica, code: ErrorCode, build: Build) {
+        let told = |device| SyncError::Version { device, theirs: Box::new(build.clone()) };
+        let mismatch = self.peer.or(self.dialled).filter(|_| code == ErrorCode::VERSION && build.outdated().is_some());
+        let reason = mismatch.map_or(CloseReason::ByPeer(code), |device| CloseReason::Failed(told(device)));
+        self.close(replica, reason);
+    }
+
+    /// Ends the session because of an error, and tells the peer its kind and what runs here; a peer that has not
+    /// shown who it is gets nothing.
     fn fail(&mut self, replica: &dyn Replica, error: SyncError) {
-        if matches!(self.state, State::Open | State::Greeting) {
-            self.send(&Message::Error(error.code().0));
+        if matches!(self.state, State::Open | State::Greeting) || self.peer.is_some() {
+            self.send(&Message::Error { code: error.code().0, build: Build::here(&replica.app_version()) });
         }
         self.close(replica, CloseReason::Failed(error));
     }
