@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+#[cfg(feature = "backup")]
+use crate::backup::BackupError;
 use crate::identity::IdentityError;
 #[cfg(feature = "net")]
 use crate::net::NetError;
@@ -33,6 +35,10 @@ pub enum Error {
     #[cfg(feature = "net")]
     #[error(transparent)]
     Net(#[from] NetError),
+    /// A backup can't be made or restored.
+    #[cfg(feature = "backup")]
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The past that was asked for isn't there, or can't be brought back.
     #[error(transparent)]
     History(#[from] HistoryError),

@@ -60,6 +60,8 @@
 //! the repository begins with two devices in ten minutes.
 
 pub use cfost_derive::{Synced, SyncedValue};
+#[cfg(feature = "backup")]
+pub use cfost_runtime::backup;
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
 pub use cfost_runtime::db::{

@@ -1,6 +1,8 @@
 //! The handle that an app holds, and what it can do with it.
 
 mod account;
+#[cfg(feature = "backup")]
+mod backup;
 mod commits;
 mod explain;
 mod follow;

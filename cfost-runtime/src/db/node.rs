@@ -107,7 +107,7 @@ impl SyncOptions {
     /// one, or one that is refused; [`NetError`](net::NetError) when the other device can't be reached.
     pub async fn join(self, invitation: &str) -> Result<Joining> {
         let invitation = Invitation::from_text(invitation)?;
-        let (keys, name) = self.db.who_joins()?;
+        let (keys, name) = self.db.who_joins(Some(invitation.user()))?;
         let joining = net::join(self.config, invitation, &keys, &name).await?;
         Ok(Joining { db: self.db, joining })
     }
@@ -122,7 +122,7 @@ impl SyncOptions {
     /// one can be reached.
     pub async fn join_spoken(self, code: &str) -> Result<Joining> {
         let code = SpokenCode::parse(code)?;
-        let (keys, name) = self.db.who_joins()?;
+        let (keys, name) = self.db.who_joins(None)?;
         let joining = net::join_spoken(self.config, code, &keys, &name).await?;
         Ok(Joining { db: self.db, joining })
     }

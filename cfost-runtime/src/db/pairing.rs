@@ -10,7 +10,7 @@ use super::Db;
 use crate::error::Result;
 use crate::identity::pairing::{Joined, PairingId};
 use crate::identity::{AddDevice, Body, DeviceKeys, IdentityError, IdentityLog};
-use crate::oplog::{EpochKey, SpaceId};
+use crate::oplog::{EpochKey, SpaceId, UserId};
 use crate::store::Store;
 
 /// What a new device is told once it is let in.
@@ -53,28 +53,39 @@ impl Db {
     /// Makes this database a device of the user that has admitted it. Rows that are in it become that
     /// user's: they are written anew, and go to the user's other devices.
     ///
+    /// A device of the same user, which had never heard of the other one, only gets to know it: so two devices
+    /// meet that were restored from one backup.
+    ///
     /// # Errors
-    /// [`IdentityError::Registered`] if it belongs to a registered user already.
+    /// [`IdentityError::Registered`] if it belongs to another registered user already.
     pub fn become_device(&self, joined: &Joined) -> Result<()> {
-        self.check_can_join()?;
+        let user = joined.log.user_id();
+        self.check_can_join(Some(user))?;
+        if user == self.store.identity()?.user_id() {
+            let entries: Vec<_> = joined.log.entries().map(|entry| entry.as_bytes().to_vec()).collect();
+            self.store.learn_identity(&entries)?;
+            return self.store.learn_space_keys(&joined.space_keys);
+        }
         let keys = self.store.device_keys()?;
         self.store.join(&joined.log, &keys, &joined.space_keys)
     }
 
-    /// The keys with which this device asks for admission, and what it calls itself.
+    /// The keys with which this device asks for admission, and what it calls itself. `user` is whose it would
+    /// be, if that is known.
     #[cfg(feature = "net")]
-    pub(super) fn who_joins(&self) -> Result<(DeviceKeys, String)> {
-        self.check_can_join()?;
+    pub(super) fn who_joins(&self, user: Option<UserId>) -> Result<(DeviceKeys, String)> {
+        self.check_can_join(user)?;
         let this = self.devices()?.into_iter().find(|device| device.is_this);
         Ok((self.device_keys()?, this.map_or_else(|| "device".to_owned(), |this| this.name)))
     }
 
-    /// A database joins a user while its own has no name and no other device.
-    pub(super) fn check_can_join(&self) -> Result<()> {
-        if let Some(name) = self.user()?.name {
-            return Err(IdentityError::Registered { name }.into());
+    /// A database joins a user while its own has no name, and its own user at any time.
+    fn check_can_join(&self, user: Option<UserId>) -> Result<()> {
+        let own = self.user()?;
+        match own.name {
+            Some(name) if user != Some(own.id) => Err(IdentityError::Registered { name }.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -38,6 +38,12 @@ impl RootKey {
     pub(super) fn signing(&self) -> &SigningKey {
         &self.0
     }
+
+    /// The X25519 secret that opens what is sealed to [`RootPublic::sealing`].
+    #[cfg(feature = "backup")]
+    pub(crate) fn sealing_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
+    }
 }
 
 /// The public half of a user's root key.
@@ -58,6 +64,12 @@ impl RootPublic {
     /// The user that the key stands for.
     pub fn user_id(&self) -> UserId {
         UserId::of_root_key(&self.0)
+    }
+
+    /// The same point as an X25519 key: what is meant for who has the recovery phrase is sealed to it.
+    #[cfg(feature = "backup")]
+    pub(crate) fn sealing(&self) -> [u8; 32] {
+        VerifyingKey::from_bytes(&self.0).map(|key| key.to_montgomery().to_bytes()).unwrap_or_default()
     }
 }
 

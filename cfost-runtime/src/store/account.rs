@@ -177,6 +177,18 @@ impl Store {
         })
     }
 
+    /// Keeps keys of spaces that this device lacks.
+    pub(crate) fn learn_space_keys(&self, keys: &[(SpaceId, EpochKey)]) -> Result<()> {
+        self.durably(|conn, state| {
+            let master = state.secrets.opened()?.master.clone();
+            for (space, key) in keys.iter().filter(|(space, key)| state.secrets.epoch(*space, key.epoch()).is_none()) {
+                secrets::save_epoch(conn, &self.host, &master, *space, key)?;
+            }
+            *state = State::read(conn, &self.tables)?;
+            Ok(())
+        })
+    }
+
     /// Makes this database a device of another user, which `keys` have been admitted to. Rows that were
     /// written before become the new user's: they are written anew into the new home space.
     pub(crate) fn join(

@@ -247,3 +247,12 @@ pub(super) fn flags(mode: OpenFlags) -> OpenFlags {
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
     StoreError::CannotOpen { path: path.to_owned(), reason: error.to_string() }
 }
+
+#[cfg(feature = "backup")]
+impl super::Store {
+    /// Moves what has been committed from the files beside the database into the database, on the disk.
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        let busy = self.lock().conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy { Err(StoreError::Busy) } else { Ok(()) }
+    }
+}

@@ -105,8 +105,9 @@ pub(crate) struct Store {
     path: Option<PathBuf>,
     tables: Vec<Table>,
     host: Host,
-    writer: Mutex<Writer>,
+    /// Closed before the writer: the last connection tidies up beside the file, and one that reads can't.
     readers: Pool,
+    writer: Mutex<Writer>,
     /// Counts the commits seen, of this process and of others.
     commits: notice::Sender<u64>,
     /// Tells what the commits have touched.
@@ -226,7 +227,7 @@ impl Store {
     }
 
     /// Where time and randomness come from.
-    #[cfg(feature = "net")]
+    #[cfg(any(feature = "backup", feature = "net"))]
     pub(crate) fn host(&self) -> &Host {
         &self.host
     }

@@ -106,6 +106,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         network: Network,
     },
+    /// Write your user and all todos to a file that only your 24 words open
+    Backup {
+        /// The file; an older backup there is replaced
+        file: PathBuf,
+    },
+    /// Make this a new device of yours from a backup, with your 24 words
+    Restore {
+        /// The file that 'todo backup' wrote
+        file: PathBuf,
+        /// Read the words from the first line of stdin instead of asking
+        #[arg(long)]
+        phrase_stdin: bool,
+    },
     /// Show what was changed, when and on which device, newest last
     Oplog {
         /// How many entries, counted from the newest; 0 shows all

@@ -1,6 +1,7 @@
 //! A todo list for the terminal whose data lives on its user's devices: `todo --help`.
 
 mod account;
+mod backup;
 mod cli;
 mod demo;
 mod failure;
@@ -13,7 +14,7 @@ mod term;
 mod todos;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use cfost::prelude::*;
@@ -45,8 +46,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Demo { keep } = command {
         return runtime()?.block_on(demo::run(screen, keep));
     }
-    let db = open(cli.db, &command)?;
+    let path = match cli.db {
+        Some(path) => path,
+        None => paths::default_db()?,
+    };
     let screen = &mut screen;
+    if let Command::Restore { file, phrase_stdin } = command {
+        return backup::restore(&path, &file, phrase_stdin, screen);
+    }
+    let db = open(&path, &command)?;
     match command {
         Command::Register(account) => account::register(&db, &account, screen),
         Command::Login(login) => account::login(&db, &login, screen),
@@ -66,17 +74,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
             runtime()?.block_on(peers::join(&db, &code.concat(), name.as_deref(), &network, screen))
         }
         Command::Run { network } => runtime()?.block_on(peers::run(&db, &network, screen)),
+        Command::Backup { file } => backup::backup(&db, &file, screen),
         Command::DemoDevice { .. } => runtime()?.block_on(demo::serve(&db)),
-        Command::Demo { .. } => Ok(()),
+        Command::Demo { .. } | Command::Restore { .. } => Ok(()),
     }
 }
 
-/// The database at `path`, or at its usual place, created if it isn't there.
-fn open(path: Option<PathBuf>, command: &Command) -> Result<Db, Failure> {
-    let path = match path {
-        Some(path) => path,
-        None => paths::default_db()?,
-    };
+/// The database at `path`, created if it isn't there.
+fn open(path: &Path, command: &Command) -> Result<Db, Failure> {
     let options = match command {
         Command::DemoDevice { name } => Db::options().device_name(name),
         _ => Db::options(),

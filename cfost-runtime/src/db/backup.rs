@@ -1,0 +1,222 @@
+//! Making a backup, and a device of the user from one.
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Db, DbOptions};
+use crate::backup::{BackupError, BackupSummary, Part, Reader, Recipient, Writer, unlock};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::identity::{AddDevice, Body, IdentityLog, RecoveryPhrase, RootKey};
+use crate::oplog::Run;
+use crate::schema::Model;
+use crate::store::Store;
+use crate::sync::Seqs;
+
+/// Bytes of changes that are in memory at once.
+const BATCH_BYTES: usize = 4 << 20;
+
+impl Db {
+    /// Writes a backup of the user and all data to `to`, encrypted for `recipient`.
+    ///
+    /// What it holds is the database as it was at some moment during the call; the app goes on writing meanwhile.
+    /// Of the data some 4 MB are in memory at once. No device's secret keys are in it. It is of no use before this
+    /// returns: write it to a new file, and put that in the old one's place after.
+    ///
+    /// # Errors
+    /// [`BackupError::Write`], [`BackupError::Recipient`], [`Error::LoggedOut`](crate::Error::LoggedOut).
+    ///
+    /// ```
+    /// use cfost_runtime::backup::Recipient;
+    /// use cfost_runtime::db::Db;
+    ///
+    /// # fn main() -> cfost_runtime::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Db::open_in_memory([])?;
+    /// let phrase = db.recovery_phrase()?.expect("it is kept until it has been shown");
+    /// let mut file = Vec::new();
+    /// db.backup(&mut file, &Recipient::Phrase)?;
+    ///
+    /// // On another day, on another machine, with the 24 words:
+    /// let restored = Db::options().restore(&file[..], dir.path().join("app.db"), [], &phrase)?;
+    /// assert_eq!(restored.user()?, db.user()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn backup(&self, mut to: impl Write, recipient: &Recipient) -> Result<BackupSummary> {
+        write(&self.store, &mut to, recipient)
+    }
+}
+
+fn write(store: &Store, to: &mut dyn Write, recipient: &Recipient) -> Result<BackupSummary> {
+    let keys = store.space_keys()?;
+    let identity = store.identity()?;
+    let mut writer = Writer::new(to, recipient, identity.root())?;
+    for entry in identity.entries() {
+        writer.entry(entry.as_bytes())?;
+    }
+    for (space, key) in &keys {
+        writer.epoch_key(*space, key)?;
+    }
+    let home = store.home()?;
+    let goal = store.frontier(home)?;
+    let mut held = Seqs::new();
+    while goal.iter().any(|(log, head)| held.get(&log).copied().unwrap_or(0) < head.seq) {
+        let served = store.runs_after(home, &held, BATCH_BYTES)?;
+        if served.is_empty() {
+            break;
+        }
+        for served in served {
+            held.insert(served.run.log, served.head.seq);
+            writer.run(&served.run)?;
+        }
+    }
+    Ok(writer.finish()?)
+}
+
+impl DbOptions {
+    /// Makes a database at `path`, where there must be none, from a backup: a new device of the user, which the
+    /// recovery phrase certifies, with all that the backup has.
+    ///
+    /// Every change is checked as if a peer had sent it. The user's other devices, if there are any, take the
+    /// new one in when they meet it. Restoring a backup once more gives another device.
+    ///
+    /// The database is made beside `path` and put there in the end: if this fails or is killed, `path` is still free.
+    ///
+    /// # Errors
+    /// [`BackupError`]; what [`Db::open`] gives.
+    pub fn restore(
+        self,
+        from: impl Read,
+        path: impl AsRef<Path>,
+        models: impl AsRef<[Model]>,
+        phrase: &RecoveryPhrase,
+    ) -> Result<Db> {
+        self.restore_from(&mut { from }, path.as_ref(), models.as_ref(), phrase, None)
+    }
+
+    /// [`DbOptions::restore`] of a backup that was made for an age key, [`Recipient::Key`], whose secret half
+    /// `AGE-SECRET-KEY-1..` is.
+    ///
+    /// # Errors
+    /// As [`DbOptions::restore`].
+    pub fn restore_with_key(
+        self,
+        from: impl Read,
+        path: impl AsRef<Path>,
+        models: impl AsRef<[Model]>,
+        phrase: &RecoveryPhrase,
+        key: &str,
+    ) -> Result<Db> {
+        self.restore_from(&mut { from }, path.as_ref(), models.as_ref(), phrase, Some(key))
+    }
+
+    fn restore_from(
+        self,
+        from: &mut dyn Read,
+        path: &Path,
+        models: &[Model],
+        phrase: &RecoveryPhrase,
+        key: Option<&str>,
+    ) -> Result<Db> {
+        let beside = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        if path.exists() {
+            return Err(BackupError::Exists { path: path.to_owned() }.into());
+        }
+        let root = RootKey::from_phrase(phrase);
+        let mut reader = Reader::open(from, &unlock(&root, key)?)?;
+        let place = |source| BackupError::Place { path: path.to_owned(), source };
+        let unfinished = beside("-restoring");
+        remove(&unfinished).map_err(place)?;
+        let made = self.clone().open(&unfinished, models).and_then(|db| fill(&db.store, &mut reader, &root));
+        if let Err(error) = made {
+            remove(&unfinished).map_err(place)?;
+            return Err(error);
+        }
+        // Nothing of its own has left the device, so it needs no marker; the next opening makes one.
+        remove_beside(&unfinished).and_then(|()| fs::rename(&unfinished, path)).map_err(place)?;
+        self.open(path, models)
+    }
+}
+
+/// Makes a new database a device of the user whose backup it is.
+fn fill(store: &Store, reader: &mut Reader<&mut dyn Read>, root: &RootKey) -> Result<()> {
+    let (mut user, mut entries, mut keys) = (None, Vec::new(), Vec::new());
+    let mut first_run = None;
+    while first_run.is_none() {
+        match reader.next()? {
+            Some(Part::Root(root)) => user = Some(root),
+            Some(Part::Entry(entry)) => entries.push(entry),
+            Some(Part::EpochKey(space, key)) => keys.push((space, key)),
+            Some(Part::Run(run)) => first_run = Some(run),
+            None => break,
+        }
+    }
+    let user = user.ok_or(BackupError::damaged("it doesn't say whose it is"))?;
+    if user != root.public() {
+        return Err(BackupError::WrongUser { expected: user.user_id(), found: root.user_id() }.into());
+    }
+    let mut log = IdentityLog::from_entries(user, entries)?;
+    let device = store.device_keys()?;
+    let name = store.identity()?.device(device.id()).map(|device| device.name).unwrap_or_default();
+    let add = AddDevice::new(user.user_id(), &device, &name)?;
+    let at = Timestamp::from_ms(store.host().now_ms());
+    let entry = log.author_as_root(root, Body::AddDevice(add), at)?;
+    log.insert(entry.as_bytes())?;
+    store.join(&log, &device, &keys)?;
+    if let Some(run) = first_run {
+        take_in(store, reader, run)?;
+    }
+    Ok(store.settle()?)
+}
+
+/// Takes the changes in, each run after those it builds on.
+fn take_in(store: &Store, reader: &mut Reader<&mut dyn Read>, first: Run) -> Result<()> {
+    let mut batch = vec![first];
+    let bytes = |runs: &[Run]| runs.iter().flat_map(|run| &run.changes).map(Vec::len).sum::<usize>();
+    loop {
+        let next = match reader.next()? {
+            Some(Part::Run(run)) => Some(run),
+            Some(_) => return Err(BackupError::damaged("its parts are in another order").into()),
+            None => None,
+        };
+        if next.is_none() || bytes(&batch) > BATCH_BYTES {
+            let applied = store.take_in(&batch)?;
+            if !applied.refused.is_empty() {
+                return Err(BackupError::damaged("a change in it doesn't hold").into());
+            }
+            batch.clear();
+        }
+        match next {
+            Some(run) => batch.push(run),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Removes what is left of a database that was not finished.
+fn remove(database: &Path) -> io::Result<()> {
+    remove_file(database)?;
+    remove_beside(database)
+}
+
+/// Removes the files beside a database.
+fn remove_beside(database: &Path) -> io::Result<()> {
+    ["-wal", "-shm", "-marker"].iter().try_for_each(|ending| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(ending);
+        remove_file(Path::new(&name))
+    })
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
