@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use cfost::Error;
 use cfost::prelude::*;
-use cfost::testing::{Fleet, fleet};
+use cfost::store::StoreError;
+use cfost::testing::{Fleet, FleetDevice, FleetOptions, fleet};
 
 mod v1 {
     use super::*;
@@ -85,16 +87,99 @@ fn three_versions_of_an_app_agree_after_every_story() {
     fleet(&[&models![v1::Todo], &models![v2::Todo, v2::List], &models![v3::Todo, v2::List]]);
 }
 
+/// Versions 1 to 3, each with the models that it had.
+fn app() -> FleetOptions {
+    Fleet::of(&[&models![v1::Todo], &models![v2::Todo, v2::List], &models![v3::Todo, v2::List]])
+}
+
 #[test]
 fn a_story_of_two_hundred_steps_and_five_devices_is_soon_played() {
     let began = Instant::now();
-    let report = Fleet::of(&[&models![v1::Todo], &models![v2::Todo], &models![v3::Todo, v2::List]])
-        .devices(5)
-        .steps(200)
-        .seed(7)
-        .run();
+    let report = app().devices(5).steps(200).seed(7).run();
     let took = began.elapsed();
-    assert!(report.steps > 100, "{report:?}");
+    assert!(report.steps > 100 && report.changes > 50, "{report:?}");
     // A tenth of that on a machine that does nothing else.
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn the_same_seed_plays_the_same_story_byte_for_byte() {
+    let play = |seed| app().devices(3).steps(60).seed(seed).run();
+    let (once, again, another) = (play(11), play(11), play(12));
+    assert_eq!(once, again);
+    assert_ne!(once.digest, another.digest);
+}
+
+#[test]
+fn one_device_alone_is_a_fleet_and_so_is_one_version() {
+    Fleet::of(&[&models![v1::Todo]]).devices(1).seed(1).run();
+    Fleet::of(&[&models![v1::Todo]]).devices(3).seed(2).run();
+    Fleet::of(&[&models![]]).seed(3).run();
+}
+
+#[test]
+fn a_story_of_the_apps_own_is_told_with_devices_on_chosen_versions() -> cfost::Result<()> {
+    let mut fleet = app().installed([0, 2, 1]).start()?;
+    let names: Vec<&str> = fleet.devices().iter().map(FleetDevice::name).collect();
+    assert_eq!(names, ["phone", "laptop", "tablet"]);
+    let milk = fleet.device(0).insert(v1::Todo { title: "Buy milk".into(), ..v1::Todo::default() })?;
+    fleet.sync(0, 1)?;
+    fleet.device(1).update(milk.id, |todo: &mut v3::Todo| {
+        todo.rank = 3;
+        todo.lines.push("two bottles".into());
+    })?;
+    fleet.device(2).clock().advance(1000);
+    fleet.meet()?;
+    assert_eq!(fleet.device(2).get::<v2::Todo>(milk.id)?.unwrap().rank, 3);
+    fleet.check()?;
+    // It goes on after a check, and what was written before a restart and an upgrade is there.
+    fleet.device(0).update(milk.id, |todo: &mut v1::Todo| todo.votes += 2)?;
+    fleet.restart(0)?;
+    fleet.upgrade(0, 2)?;
+    assert_eq!(fleet.device(0).version(), 2);
+    let shown = fleet.device(0).get::<v3::Todo>(milk.id)?.unwrap();
+    assert_eq!((shown.rank, shown.votes, shown.lines.len()), (3, 2, 1));
+    fleet.check()?;
+    assert_eq!(fleet.device(1).get::<v3::Todo>(milk.id)?, Some(shown));
+    Ok(())
+}
+
+#[test]
+fn an_upgrade_that_is_refused_leaves_the_device_as_it_was() -> cfost::Result<()> {
+    let mut fleet = app().installed([1]).start()?;
+    fleet.device(0).insert(v2::Todo::default())?;
+    let newer = fleet.upgrade(0, 0).unwrap_err();
+    assert!(matches!(newer, Error::Store(StoreError::NewerModel { found: 2, known: 1, .. })), "{newer}");
+    assert!(fleet.upgrade(0, 3).unwrap_err().to_string().contains("version 4 was asked for, the fleet has 3"));
+    assert_eq!((fleet.device(0).version(), fleet.device(0).count::<v2::Todo>()?), (1, 1));
+    fleet.check()
+}
+
+mod careless {
+    use super::*;
+
+    /// The field's first release said `backfill = 7`: rows from before show 7 there, and 8 here.
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "todos", version = 3)]
+    pub(super) struct Todo {
+        #[synced(id)]
+        pub id: Uuid,
+        pub title: String,
+        #[synced(since = 2, backfill = 8)]
+        pub rank: i64,
+        #[synced(since = 2)]
+        #[crdt(set)]
+        pub tags: BTreeSet<u8>,
+        #[crdt(counter)]
+        pub votes: i64,
+    }
+}
+
+#[test]
+fn a_version_that_rewrites_the_one_before_is_found_without_a_story() {
+    let found = Fleet::of(&[&models![v1::Todo], &models![v2::Todo], &models![careless::Todo]]).try_run().unwrap_err();
+    // No device needs to have written anything for that.
+    assert!(found.story.is_empty() && found.what.contains("can't upgrade to v3"), "{found}");
+    assert!(found.what.contains("column 'rank' had the default 7 and has 8"), "{found}");
+    assert!(found.to_string().contains(&format!("CFOST_SEED={} cargo test", found.seed)), "{found}");
 }

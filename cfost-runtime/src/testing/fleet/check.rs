@@ -14,7 +14,8 @@ impl Fleet {
     /// - every change that any device's app was told is written is on all devices: **nothing is lost**;
     /// - on each device the rows are those that [`Db::verify`](crate::db::Db::verify) makes from the oplog;
     /// - a device shows what a new device shows that has the same version of the app and has received the same
-    ///   changes, in another order: so devices on one version **show the same rows**;
+    ///   changes, in another order: so devices on one version **show the same rows**, and
+    ///   [explain](crate::db::Db::explain) them in the same way;
     /// - where a version shows a field of the version before, with or without another name, it **shows the same
     ///   value** in it;
     /// - a device that upgrades to the newest version, at once or version by version, then shows what a device shows
@@ -91,16 +92,23 @@ impl Fleet {
         }
     }
 
-    /// Checks that two devices on one version show the same.
+    /// Checks that two devices on one version show the same, and why.
     fn check_same(&self, one: &FleetDevice, other: &FleetDevice) -> Result<()> {
-        match difference(&one.store().dump()?, &other.store().dump()?) {
-            None => Ok(()),
-            Some(difference) => Err(Error::abort(format!(
-                "{} and {} hold the same changes and show other rows: {difference}",
-                self.label(one),
-                self.label(other),
-            ))),
+        let devices = || format!("{} and {} hold the same changes", self.label(one), self.label(other));
+        if let Some(difference) = difference(&one.store().dump()?, &other.store().dump()?) {
+            return Err(Error::abort(format!("{} and show other rows: {difference}", devices())));
         }
+        for table in 0..self.versions[one.version()].models.len() {
+            for (id, _) in one.store().rows_of(table)? {
+                let explain = |device: &FleetDevice| device.store().explain(table, id);
+                let (ones, others) = (explain(one)?, explain(other)?);
+                if ones != others {
+                    let devices = devices();
+                    return Err(Error::abort(format!("{devices} and explain a row in other ways:\n{ones}\n{others}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks what a device shows after its upgrade to the newest version.
@@ -111,7 +119,10 @@ impl Fleet {
         }
         let mut upgraded = device.copy((from, &self.versions[from].models))?;
         for version in (if at_once { to } else { from + 1 })..=to {
-            upgraded.reopen(version, &self.versions[version].models)?;
+            let label = &self.versions[version].label;
+            upgraded.reopen(version, &self.versions[version].models).map_err(|error| {
+                Error::abort(format!("{} can't upgrade to {label}: {error}", self.label(&upgraded)))
+            })?;
         }
         upgraded.call(&format!("{}, upgraded from {},", device.name(), self.versions[from].label));
         self.check_sound(&upgraded)?;

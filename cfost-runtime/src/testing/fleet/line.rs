@@ -1,9 +1,10 @@
-//! What is between two devices: a good line, and bad ones, which lose, double, reorder and cut off messages.
+//! What is between two devices: good lines, and bad ones, which lose, double, reorder and cut off messages.
 
 use std::fmt;
 
 use super::super::devices::START_MS;
 use super::super::random::Random;
+use super::Fleet;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::sync::pipe::{End, Pipe};
@@ -37,6 +38,58 @@ impl fmt::Display for Faults {
         let parts = counted.map(|(count, what)| format!("{count} message{} {what}", if count == 1 { "" } else { "s" }));
         let parts: Vec<String> = parts.chain(self.cut.then(|| "broken off within a message".to_owned())).collect();
         f.write_str(&parts.join(", "))
+    }
+}
+
+/// Connections that stay: what is written at one end reaches the other at once.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Vec<Line>);
+
+#[derive(Debug)]
+struct Line {
+    devices: [usize; 2],
+    pipe: Pipe,
+}
+
+impl Lines {
+    /// Connects two devices, unless they are.
+    pub(super) fn connect(&mut self, fleet: &Fleet, [device, other]: [usize; 2]) -> Result<bool> {
+        let ends = [device.min(other), device.max(other)];
+        if self.0.iter().any(|line| line.devices == ends) {
+            return Ok(false);
+        }
+        let pipe = connect(fleet.device(ends[0]).db(), fleet.device(ends[1]).db())?;
+        self.0.push(Line { devices: ends, pipe });
+        Ok(true)
+    }
+
+    /// Breaks the lines that aren't to be kept; says whether there were any.
+    pub(super) fn keep(&mut self, keep: impl Fn([usize; 2]) -> bool) -> bool {
+        let before = self.0.len();
+        self.0.retain(|line| keep(line.devices));
+        self.0.len() < before
+    }
+
+    /// Brings whatever is new over all lines, until nothing is.
+    pub(super) fn carry(&mut self) -> Result<()> {
+        let mut new = true;
+        while std::mem::take(&mut new) {
+            for Line { pipe, .. } in &mut self.0 {
+                End::BOTH.into_iter().for_each(|end| pipe.changed(end));
+                pipe.run();
+                new |= check_good(pipe)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Over a good line both ends come to hold the same, and know it. Says whether anything has come over it.
+pub(super) fn check_good(pipe: &mut Pipe) -> Result<bool> {
+    let applied = check(pipe, Faults::default())?;
+    match End::BOTH.into_iter().find(|end| !pipe.session(*end).is_caught_up()) {
+        None => Ok(applied),
+        Some(end) => Err(Error::abort(format!("the session has come to rest, and the {end:?} isn't caught up"))),
     }
 }
 
@@ -113,10 +166,12 @@ fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
 }
 
 /// A bad line may end a session and keep a log from a device for that session; it never makes a fork, and a
-/// good one ends nothing.
-pub(super) fn check(pipe: &mut Pipe, faults: Faults) -> Result<()> {
+/// good one ends nothing. Says whether anything has come over it.
+pub(super) fn check(pipe: &mut Pipe, faults: Faults) -> Result<bool> {
+    let mut applied = false;
     for end in End::BOTH {
         for event in pipe.take_events(end) {
+            applied |= matches!(event, Event::Applied { .. });
             let expected = match &event {
                 Event::Closed { reason: CloseReason::Disconnected } => true,
                 Event::Closed { .. } => faults.any(),
@@ -130,5 +185,5 @@ pub(super) fn check(pipe: &mut Pipe, faults: Faults) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(applied)
 }

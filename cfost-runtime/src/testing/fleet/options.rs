@@ -32,8 +32,8 @@ const DEVICES_MAX: usize = 64;
 /// cfost::testing::fleet(&[&models![v1::Todo], &models![v2::Todo], &models![Todo]]);
 /// ```
 ///
-/// Devices on any of these versions insert, edit, delete, bring back and undo; they sync, also over lines that lose,
-/// double, reorder and break off messages; the network falls apart and heals; devices restart, are killed while they send,
+/// Devices on any of these versions insert, edit, delete, bring back and undo; they sync, stay connected, and sync over
+/// lines that lose, double, reorder and break off messages; the network falls apart and heals; devices restart, are killed while they send,
 /// upgrade, and have clocks that jump. Then holds what [`Fleet::check`] says.
 ///
 /// What is generated are values that the columns can hold, not values of the fields' types: an enum's column is

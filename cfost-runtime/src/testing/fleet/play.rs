@@ -8,7 +8,7 @@ use super::super::random::Random;
 use super::super::story::is_refusal;
 use super::super::values;
 use super::Fleet;
-use super::line;
+use super::line::{self, Lines};
 use super::step::{Edit, ROWS, RowName, Step};
 use crate::db::Tx;
 use crate::error::Result;
@@ -25,6 +25,7 @@ pub(super) struct Player<'f> {
     derived: BTreeMap<RowName, Uuid>,
     /// The devices on one side of the network, while it is in two parts.
     split: Option<u64>,
+    lines: Lines,
     /// What happened, a sentence a step.
     told: &'f mut Vec<String>,
 }
@@ -34,7 +35,7 @@ type Told = Option<String>;
 
 impl<'f> Player<'f> {
     pub(super) fn new(fleet: &'f mut Fleet, told: &'f mut Vec<String>) -> Self {
-        Self { fleet, derived: BTreeMap::new(), split: None, told }
+        Self { fleet, derived: BTreeMap::new(), split: None, lines: Lines::default(), told }
     }
 
     /// Plays one step; says whether anything came of it.
@@ -47,16 +48,23 @@ impl<'f> Player<'f> {
             Step::Undo { device } => self.undo(device),
             Step::Sync { devices: [device, other] } => self.sync(device, other),
             Step::BadSync { devices: [device, other], draw } => self.sync_badly(device, other, draw),
+            Step::Connect { devices } => self.connect(devices),
+            Step::Disconnect { device } => {
+                let lost = self.lines.keep(|ends| !ends.contains(&device));
+                Ok(lost.then(|| format!("{} loses its connections", self.name(device))))
+            }
             Step::Kill { devices: [device, other], edit } => self.kill(device, other, edit),
             Step::Split { side } => Ok(self.split(side)),
             Step::Heal => Ok(self.split.take().map(|_| "the network is whole again".to_owned())),
             Step::Upgrade { device } => self.upgrade(device),
             Step::Restart { device } => {
+                self.lines.keep(|ends| !ends.contains(&device));
                 self.fleet.restart(device).map(|()| Some(format!("{} restarts", self.name(device))))
             }
             Step::Clock { device, ms } => Ok(self.set_clock(device, ms)),
         };
-        let told = told.inspect_err(|_| self.told.push(format!("{} fails here: {step:?}", self.name_in(step))))?;
+        let told = told.and_then(|told| self.lines.carry().map(|()| told));
+        let told = told.inspect_err(|_| self.told.push(format!("{}, which fails", self.attempt(step))))?;
         let happened = told.is_some();
         self.told.extend(told);
         Ok(happened)
@@ -67,8 +75,31 @@ impl<'f> Player<'f> {
         self.fleet.name(device)
     }
 
-    fn name_in(&self, step: &Step) -> String {
-        step.clone().devices().first().map_or_else(|| "the network".to_owned(), |&device| self.name(device))
+    /// What a step that failed was about to do.
+    fn attempt(&self, step: &Step) -> String {
+        let row = |row| self.fleet.row_name(row);
+        let name = |&device: &usize| self.name(device);
+        match step {
+            Step::Insert { device, row: of, .. } => format!("{} inserts {}", name(device), row(*of)),
+            Step::Edit { device, edit } => format!("{} edits {}", name(device), row(edit.row)),
+            Step::Delete { device, row: of } => format!("{} deletes {}", name(device), row(*of)),
+            Step::Undo { device } => format!("{} undoes its last change", name(device)),
+            Step::Sync { devices: [device, other] } => format!("{} and {} sync", name(device), name(other)),
+            Step::BadSync { devices: [device, other], .. } => {
+                format!("{} and {} sync over a bad line", name(device), name(other))
+            }
+            Step::Connect { devices: [device, other] } => format!("{} and {} connect", name(device), name(other)),
+            Step::Disconnect { device } => format!("{} loses its connections", name(device)),
+            Step::Kill { devices: [device, other], edit } => {
+                let (device, other) = (name(device), name(other));
+                format!("{device} edits {}, and is killed while it sends that to {other}", row(edit.row))
+            }
+            Step::Upgrade { device } => format!("{} upgrades", name(device)),
+            Step::Restart { device } => format!("{} restarts", name(device)),
+            Step::Clock { device, .. } => format!("the clock of {} jumps", name(device)),
+            Step::Split { .. } => "the network falls apart".to_owned(),
+            Step::Heal => "the network is whole again".to_owned(),
+        }
     }
 
     /// Runs a write as one transaction; nothing comes of one that the model doesn't allow.
@@ -160,6 +191,14 @@ impl<'f> Player<'f> {
         Ok(Some(format!("{} and {} sync", self.name(device), self.name(other))))
     }
 
+    fn connect(&mut self, devices: [usize; 2]) -> Result<Told> {
+        let [device, other] = devices;
+        if !self.can_meet(device, other) || !self.lines.connect(self.fleet, devices)? {
+            return Ok(None);
+        }
+        Ok(Some(format!("{} and {} connect, and stay so", self.name(device), self.name(other))))
+    }
+
     fn sync_badly(&mut self, device: usize, other: usize, draw: u64) -> Result<Told> {
         if !self.can_meet(device, other) {
             return Ok(None);
@@ -185,6 +224,7 @@ impl<'f> Player<'f> {
         pipe.disconnect();
         line::check(&mut pipe, line::Faults::default())?;
         drop(pipe);
+        self.lines.keep(|ends| !ends.contains(&device));
         self.fleet.restart(device)?;
         Ok(Some(format!("{told}; it is killed while it sends that to {}", self.name(other))))
     }
@@ -198,6 +238,7 @@ impl<'f> Player<'f> {
         let told = parts.then(|| format!("the network falls apart: {} | {}", ones.join(", "), others.join(", ")));
         if told.is_some() {
             self.split = Some(side);
+            self.lines.keep(|[device, other]| (side >> device & 1) == (side >> other & 1));
         }
         told
     }
@@ -208,6 +249,7 @@ impl<'f> Player<'f> {
         if next >= self.fleet.versions.len() {
             return Ok(None);
         }
+        self.lines.keep(|ends| !ends.contains(&device));
         self.fleet.upgrade(device, next)?;
         Ok(Some(format!("{before} upgrades to {}", self.fleet.versions[next].label)))
     }

@@ -186,7 +186,7 @@ impl Shrinker<'_> {
 /// Steps that do less than this one.
 fn simpler(step: &Step) -> Vec<Step> {
     match *step {
-        Step::BadSync { devices, .. } => vec![Step::Sync { devices }],
+        Step::BadSync { devices, .. } | Step::Connect { devices } => vec![Step::Sync { devices }],
         Step::Kill { devices: [device, _], edit } => vec![Step::Edit { device, edit }],
         // One field alone, if that is enough.
         Step::Edit { device, edit } if edit.fields.count_ones() > 1 => {

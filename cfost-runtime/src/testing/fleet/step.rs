@@ -45,6 +45,14 @@ pub(super) enum Step {
         devices: [usize; 2],
         draw: u64,
     },
+    /// Two devices connect, and stay so.
+    Connect {
+        devices: [usize; 2],
+    },
+    /// A device loses its connections.
+    Disconnect {
+        device: usize,
+    },
     /// A device edits a row and dies while it tells another one.
     Kill {
         devices: [usize; 2],
@@ -103,8 +111,12 @@ impl Step {
             | Self::Undo { device }
             | Self::Upgrade { device }
             | Self::Restart { device }
+            | Self::Disconnect { device }
             | Self::Clock { device, .. } => std::slice::from_mut(device),
-            Self::Sync { devices } | Self::BadSync { devices, .. } | Self::Kill { devices, .. } => devices,
+            Self::Sync { devices }
+            | Self::BadSync { devices, .. }
+            | Self::Connect { devices }
+            | Self::Kill { devices, .. } => devices,
             Self::Split { .. } | Self::Heal => &mut [],
         }
     }
@@ -152,8 +164,10 @@ fn draw_step(sizes: Sizes, random: &mut Random) -> Step {
         15..48 => Step::Edit { device, edit },
         48..55 => Step::Delete { device, row },
         55..58 => Step::Undo { device },
-        58..72 => Step::Sync { devices: [device, other] },
-        72..80 => Step::BadSync { devices: [device, other], draw },
+        58..68 => Step::Sync { devices: [device, other] },
+        68..71 => Step::Connect { devices: [device, other] },
+        71..73 => Step::Disconnect { device },
+        73..80 => Step::BadSync { devices: [device, other], draw },
         80..84 => Step::Kill { devices: [device, other], edit },
         84..86 => Step::Split { side: draw },
         86..89 => Step::Heal,
