@@ -27,7 +27,8 @@ pub(super) fn value(random: &mut Random, column: &ColumnSchema, named: &[Uuid]) 
     of_type(random, column.sql_type)
 }
 
-fn of_type(random: &mut Random, sql_type: SqlType) -> ValueRef<'static> {
+/// A value of a type.
+pub(super) fn of_type(random: &mut Random, sql_type: SqlType) -> ValueRef<'static> {
     match sql_type {
         SqlType::Integer => ValueRef::Integer(*random.pick(INTEGERS)),
         SqlType::Real => ValueRef::Real(*random.pick(&[0.0, 1.5, -2.25, f64::INFINITY])),

@@ -1,10 +1,12 @@
 //! A fleet of devices on several versions of an app, in one process: to test an app's models before they ship.
 
 mod check;
+mod convert;
 mod device;
 mod line;
 mod options;
 mod play;
+mod sample;
 mod shrink;
 mod step;
 mod views;
@@ -22,7 +24,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::host::{Host, ManualClock};
 use crate::oplog::{Head, LogId, SpaceId};
-use crate::schema::{Model, ModelSchema};
+use crate::schema::{Model, ModelSchema, Value};
 use crate::store::Memory;
 
 /// A version of the app.
@@ -31,6 +33,14 @@ pub(super) struct Version {
     /// What the story calls it: `v2`.
     label: String,
     models: Vec<Model>,
+}
+
+/// A value that the app has given for a column.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    table: String,
+    column: String,
+    value: Value,
 }
 
 /// Devices of one user on several versions of an app: with databases in memory, clocks that move by hand, and
@@ -79,6 +89,7 @@ pub(super) struct Version {
 #[derive(Debug)]
 pub struct Fleet {
     versions: Arc<[Version]>,
+    samples: Arc<[Sample]>,
     /// The tables of all versions.
     tables: Vec<&'static str>,
     devices: Vec<FleetDevice>,
@@ -211,13 +222,14 @@ fn sync_well(dialer: &Db, listener: &Db) -> Result<()> {
 /// Devices that know of each other and hold nothing else yet: pairing them once serves many stories.
 struct Paired {
     versions: Arc<[Version]>,
+    samples: Arc<[Sample]>,
     memories: Vec<Memory>,
     newcomer: Memory,
     seed: u64,
 }
 
 impl Paired {
-    fn new(versions: Arc<[Version]>, count: usize, seed: u64) -> Result<Self> {
+    fn new(versions: Arc<[Version]>, samples: Arc<[Sample]>, (count, seed): (usize, u64)) -> Result<Self> {
         if versions.is_empty() {
             return Err(Error::abort("a fleet needs a version of the app: list its models"));
         }
@@ -238,7 +250,7 @@ impl Paired {
         }
         let mut memories: Vec<Memory> = opened.into_iter().map(|(memory, _)| memory).collect();
         let newcomer = memories.pop().ok_or_else(|| Error::abort("a fleet needs a device"))?;
-        Ok(Self { versions, memories, newcomer, seed })
+        Ok(Self { versions, samples, memories, newcomer, seed })
     }
 
     /// Some of the devices, each with a version of the app.
@@ -257,7 +269,8 @@ impl Paired {
                 tables.push(model.schema.table);
             }
         }
-        Ok(Fleet { versions: Arc::clone(&self.versions), tables, devices, newcomer, written: BTreeMap::new() })
+        let (versions, samples) = (Arc::clone(&self.versions), Arc::clone(&self.samples));
+        Ok(Fleet { versions, samples, tables, devices, newcomer, written: BTreeMap::new() })
     }
 }
 

@@ -7,9 +7,9 @@ use super::super::laws::{SEED_VARIABLE, alone, chosen_seed};
 use super::super::random::Random;
 use super::shrink::{self, Broken};
 use super::step::{Plan, Sizes, Start};
-use super::{Fleet, Paired, Version};
+use super::{Fleet, Paired, Sample, Version};
 use crate::error::Result;
-use crate::schema::Model;
+use crate::schema::{Column, Model};
 
 /// How many stories are played, each from its own seed.
 const STORIES: u64 = 6;
@@ -36,8 +36,9 @@ const DEVICES_MAX: usize = 64;
 /// lines that lose, double, reorder and break off messages; the network falls apart and heals; devices restart, are killed while they send,
 /// upgrade, and have clocks that jump. Then holds what [`Fleet::check`] says.
 ///
-/// What is generated are values that the columns can hold, not values of the fields' types: an enum's column is
-/// given texts that are none of its variants. References to models that aren't given are taken for plain columns.
+/// What is generated are values that the columns can hold, and that the upgrade functions take, but else not values of
+/// the fields' types: an enum's column is given texts that are none of its variants, unless [`FleetOptions::values`] says
+/// which there are. References to models that aren't given are taken for plain columns.
 /// [`Fleet`] says how an app keeps the structs of its earlier versions, and plays stories of the app's own.
 ///
 /// The stories are the same on every run. `CFOST_SEED=7 cargo test` plays the one of seed 7 alone.
@@ -57,6 +58,7 @@ pub struct FleetOptions {
     installed: Option<Vec<usize>>,
     steps: usize,
     seed: Option<u64>,
+    samples: Vec<Sample>,
 }
 
 /// What stories came to in which all devices agreed.
@@ -102,7 +104,7 @@ impl std::error::Error for FleetFailure {}
 impl FleetOptions {
     pub(super) fn new(versions: &[&[Model]]) -> Self {
         let versions = versions.iter().map(|models| models.to_vec()).collect();
-        Self { versions, devices: DEVICES, installed: None, steps: STEPS, seed: None }
+        Self { versions, devices: DEVICES, installed: None, steps: STEPS, seed: None, samples: Vec::new() }
     }
 
     /// How many devices: from 1 to 64, 4 unless set.
@@ -133,6 +135,25 @@ impl FleetOptions {
         self
     }
 
+    /// Values to choose from for a column, instead of any that its type in the table can hold: those of the field's
+    /// type, if that matters. They are for the column of this name in all versions; those of another type in the table
+    /// than the column has in a version don't count there.
+    ///
+    /// # Panics
+    /// When a value can't be stored.
+    pub fn values<T: Column>(mut self, table: &str, column: &str, values: impl IntoIterator<Item = T>) -> Self {
+        for value in values {
+            match value.encode() {
+                Ok(value) => {
+                    let (table, column) = (table.to_owned(), column.to_owned());
+                    self.samples.push(Sample { table, column, value: value.into_owned() });
+                }
+                Err(error) => panic!("a value for '{table}.{column}' can't be stored: {error}"),
+            }
+        }
+        self
+    }
+
     /// Plays the stories.
     ///
     /// # Panics
@@ -159,7 +180,7 @@ impl FleetOptions {
         let mut total = FleetReport { stories: 0, steps: 0, changes: 0, digest: [0; 32] };
         for seed in seeds {
             let failed = |what: String| FleetFailure { seed, what, story: Vec::new() };
-            let paired = Paired::new(Arc::clone(&versions), self.devices, seed)
+            let paired = Paired::new(Arc::clone(&versions), self.samples.clone().into(), (self.devices, seed))
                 .map_err(|error| failed(format!("the devices could not be paired: {error}")))?;
             let plan = self.plan(seed, &versions);
             match shrink::play(&paired, &plan) {
@@ -186,7 +207,7 @@ impl FleetOptions {
         let installed = self.installed.clone().unwrap_or_else(|| vec![0; self.devices]);
         let starts: Vec<Start> =
             installed.iter().enumerate().map(|(paired, &version)| Start { paired, version }).collect();
-        Paired::new(labelled(self.versions), self.devices, seed)?.start(&starts)
+        Paired::new(labelled(self.versions), self.samples.into(), (self.devices, seed))?.start(&starts)
     }
 
     fn plan(&self, seed: u64, versions: &[Version]) -> Plan {

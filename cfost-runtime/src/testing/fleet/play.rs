@@ -117,7 +117,7 @@ impl<'f> Player<'f> {
         let Some((table, schema)) = self.fleet.schema(device, row.table) else { return Ok(None) };
         let given = if schema.id_from.is_empty() { fixed_id(row) } else { Uuid::nil() };
         let columns = schema.columns.iter().map(|column| self.value(schema, column, row, draw));
-        let columns: Vec<_> = columns.collect();
+        let columns: Vec<_> = columns.collect::<Result<_>>()?;
         let collections = schema.collections.iter();
         let collections: Vec<_> =
             collections.map(|of| values::elements(&mut field_random(draw, of.op_name), of, &[])).collect();
@@ -145,7 +145,7 @@ impl<'f> Player<'f> {
         let count = schema.columns.len() + schema.collections.len();
         let chosen = |n: usize| (n..64).step_by(count).any(|bit| fields >> bit & 1 == 1);
         for (n, column) in schema.columns.iter().enumerate().filter(|(n, _)| chosen(*n)) {
-            let value = self.value(schema, column, row, draw);
+            let value = self.value(schema, column, row, draw)?;
             if !schema.keeps(column) && value != columns[n] {
                 what.push(assignment(column.name, &value));
                 columns[n] = value;
@@ -267,12 +267,12 @@ impl<'f> Player<'f> {
     }
 
     /// A value for a field. One that rows keep follows from the row: else no two devices could insert the same one.
-    fn value(&self, schema: &ModelSchema, column: &ColumnSchema, row: RowName, draw: u64) -> ValueRef<'static> {
+    fn value(&self, schema: &ModelSchema, column: &ColumnSchema, row: RowName, draw: u64) -> Result<ValueRef<'static>> {
         let draw = if schema.keeps(column) { (row.table * ROWS + row.row) as u64 } else { draw };
         let named = column.reference.and_then(|reference| self.fleet.table_number(reference.table));
         let rows = named.into_iter().flat_map(|table| (0..ROWS).map(move |row| RowName { table, row }));
         let named: Vec<Uuid> = rows.map(|row| self.derived.get(&row).copied().unwrap_or(fixed_id(row))).collect();
-        values::value(&mut field_random(draw, column.op_name), column, &named)
+        self.fleet.sample(&mut field_random(draw, column.op_name), schema, column, &named)
     }
 
     /// Says of the rows in a text what the story calls them.

@@ -1,13 +1,13 @@
 //! What an older version shows beside what a newer one shows.
 
 use std::collections::BTreeMap;
-use std::panic::catch_unwind;
 
 use uuid::Uuid;
 
+use super::convert::{Converted, back, changed_since, form_at, forth};
 use super::{Fleet, FleetDevice};
 use crate::error::{Error, Result};
-use crate::schema::{Change, ColumnSchema, Convert, MergeRule, Model, ModelSchema, Reference, Value};
+use crate::schema::{Change, ColumnSchema, Model, ModelSchema, Reference, Value};
 
 /// Checks that two devices with the same changes show the same in the fields that both versions have as they are.
 pub(super) fn check(fleet: &Fleet, older: &FleetDevice, newer: &FleetDevice) -> Result<()> {
@@ -36,12 +36,16 @@ type Rows = BTreeMap<Uuid, Vec<Value>>;
 
 impl Both<'_> {
     fn compare(&self, olds: &Rows, news: &Rows) -> Result<()> {
-        if self.fleet.references(self.older) == self.fleet.references(self.newer) && self.was.delete == self.is.delete {
-            let missing = olds.keys().find(|id| !news.contains_key(id)).map(|id| (id, self.older, self.newer));
-            let extra = news.keys().find(|id| !olds.contains_key(id)).map(|id| (id, self.newer, self.older));
-            if let Some((id, with, without)) = missing.or(extra) {
-                let [with, without] = [with, without].map(|device| self.fleet.label(device));
-                return Err(Error::abort(format!("{with} shows row {id} of '{}', {without} doesn't", self.was.table)));
+        let alike = self.fleet.references(self.older) == self.fleet.references(self.newer);
+        let alike = alike && self.was.delete == self.is.delete;
+        for (id, row) in olds {
+            if self.comes_along(row)? && alike && !news.contains_key(id) {
+                return Err(self.alone(*id, self.older, self.newer));
+            }
+        }
+        for (id, row) in news {
+            if self.leads_back(row)? && alike && !olds.contains_key(id) {
+                return Err(self.alone(*id, self.newer, self.older));
             }
         }
         for (at, was) in self.was.columns.iter().enumerate() {
@@ -54,6 +58,37 @@ impl Both<'_> {
             }
         }
         Ok(())
+    }
+
+    fn alone(&self, id: Uuid, with: &FleetDevice, without: &FleetDevice) -> Error {
+        let [with, without] = [with, without].map(|device| self.fleet.label(device));
+        Error::abort(format!("{with} shows row {id} of '{}', {without} doesn't", self.was.table))
+    }
+
+    /// Whether the newer version has a value for each column of a row of the older one.
+    fn comes_along(&self, row: &[Value]) -> Result<bool> {
+        let version = self.was.version;
+        for (was, value) in self.was.columns.iter().zip(row) {
+            let is = self.is.columns.iter().find(|is| form_at(is, version) == (was.op_name, was.rule));
+            if let Some(is) = is
+                && forth(is, version, value.clone()).stored(is)?.is_none()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the older version has a value for each column of a row of the newer one.
+    fn leads_back(&self, row: &[Value]) -> Result<bool> {
+        for (is, value) in self.is.columns.iter().zip(row) {
+            if let Some(back) = back(is, self.was.version, value.clone())
+                && back.stored(is)?.is_none()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What became of a column, if the two can be compared.
@@ -76,42 +111,25 @@ impl Both<'_> {
     }
 }
 
-/// What ops of a version call a column, and how it merged then.
-fn form_at(column: &ColumnSchema, version: u32) -> (&'static str, MergeRule) {
-    let then = column.past.iter().rfind(|past| version < past.until);
-    then.map_or((column.op_name, column.rule), |past| (past.op_name, past.rule))
-}
-
 /// Whether a value of an older version and one of this version come from the same write: of the older version, whose
 /// value came along, or of this one, which gave it back.
 fn agree(version: u32, column: &ColumnSchema, old: &Value, new: &Value) -> bool {
-    let steps: Vec<Change> = column.past.iter().filter(|past| version < past.until).map(|past| past.change).collect();
-    if steps.iter().all(|step| matches!(step, Change::Renamed)) {
-        return old == new;
-    }
-    if steps.iter().any(|step| matches!(step, Change::Rule { .. })) {
+    let steps = changed_since(column, version);
+    if steps.clone().any(|past| matches!(past.change, Change::Rule { .. })) {
         // The new rule counts what the old one did not see.
         return true;
     }
-    let (mut forth, mut back) = (Some(old.clone()), Some(new.clone()));
-    for step in steps.iter().rev() {
-        if let Change::Upgraded { with, .. } = step {
-            forth = forth.and_then(|value| converted(*with, &value));
-        }
+    if steps.clone().all(|past| matches!(past.change, Change::Renamed)) {
+        return old == new;
     }
-    for step in &steps {
-        if let Change::Upgraded { back: function, .. } = step {
-            back = back.zip(*function).and_then(|(value, function)| converted(function, &value));
-        }
-    }
-    // A value that can't be converted changes nothing: the other version goes on showing the one before.
-    let Some(forth) = forth else { return true };
+    // Rows from before the column have no value that came along.
     let began_later = column.past.last().is_some_and(|past| past.since > 1);
-    forth == *new || back.is_none_or(|back| back == *old) || began_later
-}
-
-fn converted(function: Convert, value: &Value) -> Option<Value> {
-    catch_unwind(|| function(value.as_ref())).ok()?.ok()
+    match (forth(column, version, old.clone()), back(column, version, new.clone())) {
+        _ if began_later => true,
+        (Converted::To(forth), Some(Converted::To(back))) => forth == *new || back == *old,
+        // A value that isn't of the type changes nothing: the other version goes on showing the one before.
+        _ => true,
+    }
 }
 
 impl Fleet {

@@ -1,12 +1,15 @@
 //! The simulator that an app tests its own versions with finds nothing in ours, and finds what is wrong.
 
+mod grown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cfost::Error;
 use cfost::prelude::*;
+use cfost::schema::Model;
 use cfost::store::StoreError;
-use cfost::testing::{Fleet, FleetDevice, FleetOptions, fleet};
+use cfost::testing::{Fleet, FleetDevice, FleetFailure, FleetOptions, fleet};
 
 mod v1 {
     use super::*;
@@ -85,6 +88,16 @@ mod v3 {
 #[test]
 fn three_versions_of_an_app_agree_after_every_story() {
     fleet(&[&models![v1::Todo], &models![v2::Todo, v2::List], &models![v3::Todo, v2::List]]);
+}
+
+/// An app whose models have changed in every way.
+fn grown() -> FleetOptions {
+    Fleet::of(&grown::versions().each_ref().map(Vec::as_slice))
+}
+
+#[test]
+fn renamed_removed_and_upgraded_fields_and_models_agree_after_every_story() {
+    grown().run();
 }
 
 /// Versions 1 to 3, each with the models that it had.
@@ -182,4 +195,83 @@ fn a_version_that_rewrites_the_one_before_is_found_without_a_story() {
     assert!(found.story.is_empty() && found.what.contains("can't upgrade to v3"), "{found}");
     assert!(found.what.contains("column 'rank' had the default 7 and has 8"), "{found}");
     assert!(found.to_string().contains(&format!("CFOST_SEED={} cargo test", found.seed)), "{found}");
+}
+
+mod planted {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "todos", version = 1)]
+    pub(super) struct Todo {
+        #[synced(id)]
+        pub id: Uuid,
+        pub title: String,
+        pub minutes: i64,
+        pub done: bool,
+        #[crdt(counter)]
+        pub votes: i64,
+    }
+
+    /// Gives another value each time that it is asked.
+    fn counted(minutes: i64) -> i64 {
+        static ASKED: AtomicI64 = AtomicI64::new(0);
+        minutes.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) mod impure {
+        use super::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "todos", version = 2)]
+        pub(in super::super) struct Todo {
+            #[synced(id)]
+            pub id: Uuid,
+            pub title: String,
+            #[synced(since = 2, upgrade(minutes, with = counted, back = |seconds| seconds))]
+            pub seconds: i64,
+            pub done: bool,
+            #[crdt(counter)]
+            pub votes: i64,
+        }
+    }
+
+    pub(super) mod partial {
+        use super::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "todos", version = 2)]
+        pub(in super::super) struct Todo {
+            #[synced(id)]
+            pub id: Uuid,
+            pub title: String,
+            #[synced(since = 2, upgrade(minutes, with = |minutes: i64| minutes.checked_mul(60).unwrap(), back = |s| s / 60))]
+            pub seconds: i64,
+            pub done: bool,
+            #[crdt(counter)]
+            pub votes: i64,
+        }
+    }
+}
+
+/// The failure that a fleet of two versions comes to.
+fn found(newer: &[Model]) -> FleetFailure {
+    let failure = Fleet::of(&[&models![planted::Todo], newer]).devices(5).try_run().unwrap_err();
+    assert!(failure.to_string().contains(&format!("CFOST_SEED={} cargo test", failure.seed)), "{failure}");
+    failure
+}
+
+#[test]
+fn an_upgrade_that_is_not_a_function_of_the_value_alone_is_found_and_told_in_a_few_steps() {
+    let failure = found(&models![planted::impure::Todo]);
+    assert!((1..=5).contains(&failure.story.len()), "{failure}");
+    assert!(failure.what.contains("Todo "), "{failure}");
+}
+
+#[test]
+fn an_upgrade_that_is_not_for_every_value_is_found_and_told_in_a_few_steps() {
+    let failure = found(&models![planted::partial::Todo]);
+    assert!((1..=5).contains(&failure.story.len()), "{failure}");
+    assert!(failure.what.contains("the upgrade of 'seconds' panics when it is given "), "{failure}");
 }
