@@ -20,7 +20,9 @@ use super::entries::OpData;
 use super::rows::fits;
 use super::write::rule_tag;
 use crate::oplog::{OpKind, RuleTag, ShapeColumn};
-use crate::schema::{Change, Convert, MergeRule, ModelSchema, Past, SqlType, Value, ValueError, ValueRef};
+use crate::schema::{
+    Change, Convert, MergeRule, ModelSchema, Past, RemovedCollection, SqlType, Value, ValueError, ValueRef,
+};
 
 /// What ops call a column: two columns of a model may share a name, if they merge by different rules.
 pub(super) type OpColumn = (RuleTag, &'static str);
@@ -130,8 +132,8 @@ impl Forms {
             let counts = version < form.until && form.arrives.is_some();
             return Some(if counts { Target::Older(n) } else { Target::Nowhere });
         }
-        let mut gone = self.schema.removed_collections.iter();
-        gone.any(|collection| collection.op_name == named.name).then_some(Target::Nowhere)
+        let is_named = |gone: &RemovedCollection| (rule_tag(gone.rule), gone.op_name) == (named.rule, named.name);
+        self.schema.removed_collections.iter().any(is_named).then_some(Target::Nowhere)
     }
 
     /// Where the values of an older form arrive; `None` for one of a column that is gone.

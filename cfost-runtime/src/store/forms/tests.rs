@@ -176,6 +176,7 @@ fn a_value_for_older_apps_is_no_news_to_newer_ones_and_an_unknown_column_is() {
         assert_eq!(target(RuleTag::LWW, name, version), Some(Target::Nowhere), "{name} of version {version}");
     }
     assert_eq!(target(RuleTag::SET, "tags", 4), Some(Target::Nowhere));
+    assert_eq!(target(RuleTag::MAP, "tags", 6), None, "what a newer app may have made of it");
     assert_eq!(target(RuleTag::LWW, "name", 1), Some(Target::Column(0)));
     assert_eq!(target(RuleTag::LWW, "name", 7), Some(Target::Column(0)));
     assert_eq!(target(RuleTag::COUNTER, "likes", 7), Some(Target::Column(2)));
