@@ -9,8 +9,11 @@
 //! 5. [Queries and live queries](queries)
 //! 6. [History, explanations and undo](history)
 //! 7. [Pairing and sync](pairing_and_sync)
-//! 8. [Errors and recovery](errors_and_recovery)
-//! 9. [Shipping](shipping)
+//! 8. [Changing models](changing_models)
+//! 9. [Errors and recovery](errors_and_recovery)
+//! 10. [Shipping](shipping)
+
+pub mod todo;
 
 #[doc = include_str!("../chapters/getting-started.md")]
 pub mod getting_started {}
@@ -32,6 +35,9 @@ pub mod history {}
 
 #[doc = include_str!("../chapters/pairing-and-sync.md")]
 pub mod pairing_and_sync {}
+
+#[doc = include_str!("../chapters/changing-models.md")]
+pub mod changing_models {}
 
 #[doc = include_str!("../chapters/errors-and-recovery.md")]
 pub mod errors_and_recovery {}
