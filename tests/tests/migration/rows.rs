@@ -194,3 +194,120 @@ fn fields_can_swap_their_names() {
     let plan = app.db().sql(plan).rows::<(i64, i64, i64, String)>().unwrap();
     assert!(plan[0].3.contains("pairs_by_left"), "{plan:?}");
 }
+
+#[test]
+fn what_newer_apps_wrote_before_the_upgrade_is_there_after_it_whatever_versions_are_in_between() {
+    let dir = tempfile::tempdir().unwrap();
+    for way in [vec![5], vec![2, 5], vec![3, 5], vec![2, 3, 4, 5]] {
+        let mut app = App::new(dir.path().join(format!("{way:?}.db")), models(1));
+        let newest = Device::in_memory("newest", models(5), 9).unwrap();
+        fleet::pair(app.db(), &newest.db, &newest.host).unwrap();
+        let ids = fill(app.db());
+        fleet::sync(app.db(), &newest.db).unwrap();
+        newest.clock.set(START_MS + 60_000);
+        let edit = |id: Uuid, edit: &dyn Fn(&mut v5::Todo)| _ = newest.db.update(id, |todo| edit(todo)).unwrap();
+        edit(ids[1], &|todo| todo.due = 31.0);
+        edit(ids[2], &|todo| (todo.rank, todo.likes) = (6, todo.likes + 9));
+        edit(ids[4], &|todo| _ = (todo.labels.insert("new".into()), todo.steps.push("first".into())));
+        edit(ids[7], &|todo| (todo.heading, todo.effort) = ("by the newest".into(), 8));
+        newest.db.delete::<v5::Todo>(ids[8]).unwrap();
+        newest.db.insert(v5::Todo { heading: "new".into(), due: 12.0, ..v5::Todo::default() }).unwrap();
+        fleet::sync(app.db(), &newest.db).unwrap();
+        // The first version reads what leads back to it.
+        let shown = |id: Uuid| app.db().get::<v1::Todo>(id).unwrap().unwrap();
+        assert_eq!((shown(ids[1]).due, shown(ids[2]).rank), ("day 31".into(), Some(6)));
+        assert_eq!((shown(ids[4]).tags, shown(ids[7]).title), (["new".into()].into(), "by the newest".into()));
+        for version in way {
+            app.open(models(version));
+            app.assert_sound();
+        }
+        assert_eq!(app.db().all::<v5::Todo>().unwrap(), newest.db.all::<v5::Todo>().unwrap());
+    }
+}
+
+#[cfg(feature = "text")]
+mod texts {
+    use super::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "notes", version = 1)]
+    struct Note {
+        #[synced(id)]
+        id: Uuid,
+        #[crdt(text)]
+        body: Text,
+        #[crdt(text)]
+        draft: Text,
+        #[crdt(text)]
+        scratch: Text,
+        rank: i64,
+    }
+
+    mod renamed {
+        use cfost::prelude::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "notes", version = 2)]
+        pub(super) struct Note {
+            #[synced(id)]
+            pub(super) id: Uuid,
+            #[synced(search, renamed_from("body", in = 2))]
+            #[crdt(text)]
+            pub(super) content: Text,
+            #[crdt(text)]
+            pub(super) draft: Text,
+            #[crdt(text)]
+            pub(super) scratch: Text,
+            pub(super) rank: i64,
+        }
+    }
+
+    mod removed {
+        use cfost::prelude::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "notes", version = 3, removed(#[crdt(text)] scratch, in = 3))]
+        pub(super) struct Note {
+            #[synced(id)]
+            pub(super) id: Uuid,
+            #[synced(search, renamed_from("body", in = 2))]
+            #[crdt(text)]
+            pub(super) content: Text,
+            #[synced(renamed_from("draft", in = 3))]
+            #[crdt(text)]
+            pub(super) sketch: Text,
+            pub(super) rank: i64,
+        }
+    }
+
+    #[test]
+    fn texts_are_written_on_under_their_new_names_and_those_that_go_leave_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut app = App::new(dir.path().join("notes.db"), models![Note]);
+        let other = Device::in_memory("other", models![Note], 9).unwrap();
+        fleet::pair(app.db(), &other.db, &other.host).unwrap();
+        let note = Note { body: "body".into(), draft: "draft".into(), scratch: "scratch".into(), ..Note::default() };
+        let [id, deleted] = [note.clone(), note].map(|note| app.db().insert(note).unwrap().id);
+        app.db().update(id, |note: &mut Note| note.body.push_str(", and more")).unwrap();
+        app.db().delete::<Note>(deleted).unwrap();
+        fleet::sync(app.db(), &other.db).unwrap();
+        other.db.update(id, |note: &mut Note| note.body.insert(0, "the ")).unwrap();
+
+        app.open(models![renamed::Note]);
+        app.assert_sound();
+        app.db().update(id, |note: &mut renamed::Note| note.content.push_str(".")).unwrap();
+        app.open(models![removed::Note]);
+        app.assert_sound();
+        app.db().update(id, |note: &mut removed::Note| note.sketch.push_str("!")).unwrap();
+        fleet::sync(app.db(), &other.db).unwrap();
+        app.assert_sound();
+        let shown: removed::Note = app.db().get(id).unwrap().unwrap();
+        assert_eq!((&*shown.content, &*shown.sketch), ("the body, and more.", "draft!"));
+        assert_eq!(&*other.db.get::<Note>(id).unwrap().unwrap().body, "the body, and more.");
+        assert_eq!(removed::Note::query().filter(|note| note.content.matches("more")).count(app.db()).unwrap(), 1);
+        let conn = Connection::open(&app.path).unwrap();
+        let mut names = conn.prepare("SELECT DISTINCT column_name FROM cfost_texts ORDER BY 1").unwrap();
+        let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(names, ["content", "sketch"]);
+    }
+}
