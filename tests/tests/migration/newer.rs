@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cfost::prelude::*;
 use cfost::store::StoreError;
 use cfost::{Error, Result};
+use cfost_tests::fleet::{self, Device};
 
 use super::apps::{App, fill, models, v1, v2};
 
@@ -64,6 +65,8 @@ fn an_older_app_is_refused_and_may_ask_to_read_what_it_can() {
     let mut app = App::new(dir.path().join("notes.db"), models![Newer]);
     let note = Newer { body: "buy milk".into(), tags: [4].into(), rank: 9, ..Newer::default() };
     let id = app.db().insert(note).unwrap().id;
+    let other = Device::in_memory("other", models![Newer], 9).unwrap();
+    fleet::pair(app.db(), &other.db, &other.host).unwrap();
     app.close();
     let before = bytes(&app.path);
     let error = error_of(Db::open(&app.path, models![Note]));
@@ -88,6 +91,11 @@ fn an_older_app_is_refused_and_may_ask_to_read_what_it_can() {
         assert!(matches!(error, StoreError::NewerModel { found: 2, known: 1, .. }), "{error:?}");
         assert!(error.to_string().contains("update the app"), "{error}");
     }
+    // It takes nothing in from others.
+    other.db.insert(Newer::default()).unwrap();
+    let error = fleet::sync(&db, &other.db).unwrap_err();
+    assert!(error.to_string().contains("NewerModel"), "{error}");
+    assert_eq!(db.count::<Note>().unwrap(), 1);
     drop(db);
     assert!(bytes(&app.path) == before, "reading has changed the file");
     // The newer app goes on.

@@ -145,6 +145,8 @@ fn a_migrated_file_has_the_tables_the_indexes_and_the_words_of_its_model_and_no_
 }
 
 mod swapped {
+    use std::collections::BTreeMap;
+
     use cfost::prelude::*;
 
     #[derive(Synced, Debug, Clone, Default, PartialEq)]
@@ -162,11 +164,16 @@ mod swapped {
         #[crdt(set)]
         #[synced(renamed_from("second", in = 2))]
         pub(super) first: std::collections::BTreeSet<u8>,
+        #[crdt(map)]
+        #[synced(column = "Scores", renamed_from("scores", in = 2))]
+        pub(super) scores: BTreeMap<u8, u8>,
+        #[synced(column = "Note", renamed_from("note", in = 2))]
+        pub(super) note: String,
     }
 }
 
 #[test]
-fn fields_can_swap_their_names() {
+fn fields_can_swap_their_names_and_write_them_in_other_letters() {
     #[derive(Synced, Debug, Clone, Default, PartialEq)]
     #[synced(table = "pairs", version = 1)]
     struct Pair {
@@ -180,15 +187,27 @@ fn fields_can_swap_their_names() {
         first: std::collections::BTreeSet<u8>,
         #[crdt(set)]
         second: std::collections::BTreeSet<u8>,
+        #[crdt(map)]
+        scores: BTreeMap<u8, u8>,
+        note: String,
     }
     let dir = tempfile::tempdir().unwrap();
     let mut app = App::new(dir.path().join("pairs.db"), models![Pair]);
-    let pair = Pair { left: "l".into(), right: "r".into(), first: [1].into(), second: [2].into(), ..Pair::default() };
+    let pair = Pair {
+        left: "l".into(),
+        right: "r".into(),
+        first: [1].into(),
+        second: [2].into(),
+        scores: [(3, 4)].into(),
+        note: "n".into(),
+        ..Pair::default()
+    };
     let id = app.db().insert(pair).unwrap().id;
     app.open(models![swapped::Pair]);
     let pair: swapped::Pair = app.db().get(id).unwrap().unwrap();
     assert_eq!((pair.left.as_str(), pair.right.as_str()), ("r", "l"));
     assert_eq!((pair.first, pair.second), ([2].into(), [1].into()));
+    assert_eq!((pair.scores, pair.note.as_str()), ([(3, 4)].into(), "n"));
     app.assert_sound();
     let plan = "EXPLAIN QUERY PLAN SELECT id FROM pairs WHERE \"left\" = 'r'";
     let plan = app.db().sql(plan).rows::<(i64, i64, i64, String)>().unwrap();

@@ -182,12 +182,11 @@ fn missing(table: &str, name: &str) -> StoreError {
     StoreError::Corrupt { what: format!("'{table}' lacks '{name}', which the file says it has") }
 }
 
-/// An order in which things can be renamed one by one, with names in between where two swap theirs.
+/// An order in which things can be renamed one by one, with names in between where one takes the name of another.
 pub(super) fn one_by_one(renamed: &[(String, String)]) -> Vec<(String, String)> {
-    // SQLite's names are equal in any case.
-    let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
-    let taken = |name: &str| renamed.iter().any(|(before, _)| same(before, name));
-    if !renamed.iter().any(|(before, after)| taken(after) && !same(before, after)) {
+    // To SQLite a name in other letters is the same, so a table can't be given it at once.
+    let is_taken = |name: &str| renamed.iter().any(|(before, _)| before.eq_ignore_ascii_case(name));
+    if !renamed.iter().any(|(_, after)| is_taken(after)) {
         return renamed.to_vec();
     }
     let between = |n: usize| format!("cfost_renamed_{n}");
