@@ -106,6 +106,57 @@ pub use uuid::Uuid;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// When the app has released more than one version, the structs of those before stay in modules of its tests, and
+/// [`fleet`](testing::fleet()) has devices on all versions share what they write:
+///
+/// ```
+/// use cfost::prelude::*;
+/// use cfost::testing::{self, Fleet};
+///
+/// /// As it was released: never to be changed.
+/// mod v1 {
+///     use cfost::prelude::*;
+///
+///     #[derive(Synced, Debug, Clone, Default, PartialEq)]
+///     #[synced(table = "todos", version = 1)]
+///     pub struct Todo {
+///         #[synced(id)]
+///         pub id: Uuid,
+///         pub title: String,
+///         pub minutes: i64,
+///     }
+/// }
+///
+/// #[derive(Synced, Debug, Clone, Default, PartialEq)]
+/// #[synced(table = "todos", version = 2)]
+/// struct Todo {
+///     #[synced(id)]
+///     id: Uuid,
+///     #[synced(renamed_from("title", in = 2))]
+///     name: String,
+///     #[synced(since = 2, upgrade(minutes, with = |minutes: i64| minutes.saturating_mul(60), back = |s| s / 60))]
+///     seconds: i64,
+/// }
+///
+/// # fn main() -> cfost::Result<()> {
+/// // In an app this is the one line of a `#[test]`.
+/// testing::fleet(&[&models![v1::Todo], &models![Todo]]);
+///
+/// // And a story of the app's own: the phone is on version 1, the laptop on version 2.
+/// let mut fleet = Fleet::of(&[&models![v1::Todo], &models![Todo]]).installed([0, 1]).start()?;
+/// let milk = fleet.device(0).insert(v1::Todo { title: "Buy milk".into(), minutes: 10, ..v1::Todo::default() })?;
+/// fleet.sync(0, 1)?;
+/// let shown = fleet.device(1).update(milk.id, |todo: &mut Todo| todo.seconds += 60)?;
+/// assert_eq!((shown.name.as_str(), shown.seconds), ("Buy milk", 660));
+/// fleet.sync(1, 0)?;
+/// assert_eq!(fleet.device(0).get::<v1::Todo>(milk.id)?.map(|todo| todo.minutes), Some(11));
+/// fleet.upgrade(0, 1)?;
+/// assert_eq!(fleet.device(0).get::<Todo>(milk.id)?, Some(shown));
+/// fleet.check()?;
+/// # Ok(())
+/// # }
+/// ```
 pub use cfost_runtime::testing;
 
 pub mod query;

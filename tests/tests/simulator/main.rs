@@ -100,6 +100,58 @@ fn renamed_removed_and_upgraded_fields_and_models_agree_after_every_story() {
     grown().run();
 }
 
+/// Texts that merge, also ones that come with a later version and get another name.
+#[cfg(feature = "text")]
+mod noted {
+    use super::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "notes", version = 1)]
+    pub(super) struct Note {
+        #[synced(id)]
+        pub id: Uuid,
+        #[crdt(text)]
+        pub body: Text,
+    }
+
+    pub(super) mod v2 {
+        use super::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "notes", version = 2)]
+        pub(in super::super) struct Note {
+            #[synced(id)]
+            pub id: Uuid,
+            #[synced(since = 2)]
+            #[crdt(text)]
+            pub summary: Text,
+            #[crdt(text)]
+            #[synced(renamed_from("body", in = 2), search)]
+            pub content: Text,
+        }
+    }
+
+    pub(super) mod v3 {
+        use super::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "notes", version = 3, removed(#[crdt(text)] summary, since = 2, in = 3))]
+        pub(in super::super) struct Note {
+            #[synced(id)]
+            pub id: Uuid,
+            #[crdt(text)]
+            #[synced(renamed_from("body", in = 2), search)]
+            pub content: Text,
+        }
+    }
+}
+
+#[cfg(feature = "text")]
+#[test]
+fn texts_agree_after_every_story() {
+    fleet(&[&models![noted::Note], &models![noted::v2::Note], &models![noted::v3::Note]]);
+}
+
 /// Versions 1 to 3, each with the models that it had.
 fn app() -> FleetOptions {
     Fleet::of(&[&models![v1::Todo], &models![v2::Todo, v2::List], &models![v3::Todo, v2::List]])
