@@ -1,12 +1,11 @@
-//! The user of a database, and the user's devices.
+//! The user of a database, and the password of this device.
 
 use std::fmt;
 
 use super::Db;
-use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::identity::{Body, IdentityError, PasswordCost, Profile, RecoveryPhrase};
-use crate::oplog::{DeviceId, UserId};
+use crate::identity::{IdentityError, PasswordCost, Profile, RecoveryPhrase};
+use crate::oplog::UserId;
 
 /// The user that a database belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,22 +33,6 @@ impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registration").field("user_id", &self.user_id).finish_non_exhaustive()
     }
-}
-
-/// A device of the user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceInfo {
-    /// The device's id.
-    pub id: DeviceId,
-    /// What its user calls it.
-    pub name: String,
-    /// Whether it is the one that this code runs on.
-    pub is_this: bool,
-    /// When it was added.
-    pub added_at: Timestamp,
-    /// When it was last in a session with this device, in Unix milliseconds; `None` if never.
-    pub last_seen_ms: Option<u64>,
 }
 
 impl Db {
@@ -162,39 +145,5 @@ impl Db {
     /// When the database can't be written.
     pub fn forget_recovery_phrase(&self) -> Result<()> {
         self.store.forget_recovery_phrase()
-    }
-
-    /// The user's devices, in the order in which they were added.
-    ///
-    /// # Errors
-    /// When the database can't be read.
-    pub fn devices(&self) -> Result<Vec<DeviceInfo>> {
-        let this = self.store.device()?;
-        let peers = self.store.peers()?;
-        let identity = self.store.identity()?;
-        let seen = |id: DeviceId| peers.iter().find(|peer| peer.device == id).map(|peer| peer.seen_ms);
-        let mut devices: Vec<DeviceInfo> = identity
-            .devices()
-            .map(|device| DeviceInfo {
-                is_this: device.id == this,
-                last_seen_ms: seen(device.id).filter(|seen_ms| *seen_ms > 0),
-                id: device.id,
-                name: device.name,
-                added_at: device.added_at,
-            })
-            .collect();
-        devices.sort_by_key(|device| (device.added_at, device.id));
-        Ok(devices)
-    }
-
-    /// Gives a device of the user another name, on all devices.
-    ///
-    /// # Errors
-    /// [`IdentityError::UnknownDevice`], [`IdentityError::Text`] for a name that can't be one.
-    pub fn rename_device(&self, device: DeviceId, name: &str) -> Result<()> {
-        if self.store.identity()?.device(device).is_none() {
-            return Err(IdentityError::UnknownDevice { device }.into());
-        }
-        self.store.author(Body::RenameDevice { device, name: name.to_owned() })
     }
 }

@@ -4,6 +4,7 @@ mod account;
 #[cfg(feature = "backup")]
 mod backup;
 mod commits;
+mod devices;
 mod explain;
 mod follow;
 mod live;
@@ -19,8 +20,9 @@ mod row_changes;
 mod tests;
 mod tx;
 
-pub use account::{DeviceInfo, Registration, User};
+pub use account::{Registration, User};
 pub use commits::Commits;
+pub use devices::DeviceInfo;
 pub use explain::Past;
 pub use live::Watch;
 #[cfg(feature = "net")]

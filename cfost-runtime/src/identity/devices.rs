@@ -169,6 +169,11 @@ impl IdentityLog {
         self.said().devices.values()
     }
 
+    /// Whether this is a device of the user.
+    pub fn is_device(&self, id: DeviceId) -> bool {
+        self.authority().has(id)
+    }
+
     /// How many devices the user has.
     pub fn device_count(&self) -> usize {
         self.said().active

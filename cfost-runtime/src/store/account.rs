@@ -7,12 +7,12 @@ use rusqlite::Connection;
 use super::layout::{meta, remove_meta, set_meta};
 use super::secrets;
 use super::state::{Own, State};
-use super::{Store, evolve, rebuild, undo};
+use super::{Store, evolve, rebuild, standing, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
-    Body, DeviceKeys, Entry, IdentityError, IdentityLog, Inserted, LoginAttempts, PasswordCost, Profile,
-    RecoveryPhrase, Vault, check_password,
+    Body, DeviceKeys, IdentityError, IdentityLog, LoginAttempts, PasswordCost, Profile, RecoveryPhrase, Vault,
+    check_password,
 };
 use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
 
@@ -51,26 +51,6 @@ impl Store {
         self.with_state(|_, state| Ok(state.secrets.open.is_some()))
     }
 
-    /// Adds what this device has to say to the identity log.
-    pub(crate) fn author(&self, body: Body) -> Result<()> {
-        let at = Timestamp::from_ms(self.host.now_ms());
-        self.durably(|conn, state| {
-            let entry = state.secrets.identity.author(&state.secrets.opened()?.keys, body, at)?;
-            learn(conn, state, &[entry.as_bytes().to_vec()]).map(|_| ())
-        })?;
-        self.announce();
-        Ok(())
-    }
-
-    /// Adds entries from a peer to the identity log; returns how many were new.
-    pub(crate) fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize> {
-        let learnt = self.durably(|conn, state| learn(conn, state, entries))?;
-        if learnt > 0 {
-            self.announce();
-        }
-        Ok(learnt)
-    }
-
     /// Names the user, and locks the device's secrets with a password.
     pub(crate) fn register(&self, profile: Profile, password: &str, cost: PasswordCost) -> Result<()> {
         check_password(password, &[&profile.name, &profile.email])?;
@@ -82,7 +62,7 @@ impl Store {
             }
             let keys = &state.secrets.opened()?.keys;
             let entry = state.secrets.identity.author(keys, Body::Profile(profile), at)?;
-            learn(conn, state, &[entry.as_bytes().to_vec()])?;
+            standing::learn(conn, &self.tables, state, &self.host, &[entry.as_bytes().to_vec()])?;
             Ok(set_meta(conn, "vault", vault.to_bytes())?)
         })?;
         self.announce();
@@ -127,7 +107,9 @@ impl Store {
             set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;
             set_meta(conn, "open_master", master.as_bytes())?;
             *state = State::read(conn, &self.tables)?;
-            evolve::make_waiting_rows(conn, &self.tables, state)
+            evolve::make_waiting_rows(conn, &self.tables, state)?;
+            // Keys that came while the device was logged out.
+            standing::follow(conn, &self.tables, state, &self.host)
         })?;
         self.check_incarnation()?;
         self.announce();
@@ -289,24 +271,4 @@ fn attempts(conn: &Connection) -> Result<LoginAttempts> {
         None => Ok(LoginAttempts::default()),
         Some(bytes) => Ok(LoginAttempts::from_bytes(&bytes)?),
     }
-}
-
-/// Keeps the entries that hold, and what had waited for them.
-fn learn(conn: &Connection, state: &mut State, entries: &[Vec<u8>]) -> Result<usize> {
-    let mut identity = IdentityLog::clone(&state.secrets.identity);
-    let mut learnt = 0;
-    for bytes in entries {
-        match identity.insert(bytes) {
-            Ok(Inserted::Accepted(ids)) => {
-                for entry in ids.iter().filter_map(|id| identity.entry(id)) {
-                    secrets::save_entry(conn, entry.id().as_bytes(), Entry::as_bytes(entry))?;
-                    learnt += 1;
-                }
-            }
-            Ok(Inserted::Known | Inserted::Waiting) => {}
-            Err(error) => tracing::warn!(%error, "an identity entry was left out"),
-        }
-    }
-    state.secrets.identity = Arc::new(identity);
-    Ok(learnt)
 }

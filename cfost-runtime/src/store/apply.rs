@@ -3,7 +3,8 @@
 //!
 //! A log is *held* up to its head and *applied* up to `applied_seq`. The two differ while the next
 //! change waits: for the rest of its atomic group, for the key of its epoch, for this device's clock
-//! to come near a timestamp from the future, or for an app that knows its format.
+//! to come near a timestamp from the future, or for an app that knows its format. Beyond `counted_seq` nothing is ever
+//! applied: the device was one no more.
 //!
 //! What an author wrote wrongly (bytes that are no segment, a value that its column can't hold) has
 //! no effect, on every replica the same, and doesn't hold up what follows.
@@ -173,9 +174,10 @@ impl<'c> Applier<'c> {
         let Some(log) = context.registry.get(number).cloned() else { return Ok(()) };
         let conn = self.source;
         let mut applied = changes::head_at(conn, &log, context.secrets, log.applied_seq)?;
-        while applied.seq < log.head.seq {
+        let last_seq = log.countable_seq();
+        while applied.seq < last_seq {
             let (mut complete, mut begins) = (None, Timestamp::MAX);
-            changes::walk(conn, &log, context.secrets, applied, log.head.seq, |stored| {
+            changes::walk(conn, &log, context.secrets, applied, last_seq, |stored| {
                 let waits = self.open(&stored, context.secrets) == Readiness::Waits;
                 begins = begins.min(self.opened_at);
                 if !waits && stored.header.flags().continues() {
@@ -211,7 +213,8 @@ impl<'c> Applier<'c> {
         context: &mut Context<'_>,
         number: u32,
     ) -> Result<Readiness, StoreError> {
-        if stored.header.flags().continues() || self.open(stored, context.secrets) == Readiness::Waits {
+        let counts = context.registry.get(number).is_none_or(|log| stored.header.seq() <= log.counted_seq);
+        if !counts || stored.header.flags().continues() || self.open(stored, context.secrets) == Readiness::Waits {
             return Ok(Readiness::Waits);
         }
         self.apply_opened(stored, context, number)?;

@@ -17,11 +17,13 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, StoreError, fork};
+use super::{Registry, StoreError, fork, standing};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
-use crate::oplog::{Chain, ChangeId, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange, sign_change};
+use crate::oplog::{
+    Chain, ChangeId, DeviceId, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange, sign_change,
+};
 use crate::sync::{Applied, Refusal, Refused, Seqs, Served};
 
 /// What a run takes beside its changes: its head, its last signature, the lengths of the changes.
@@ -186,6 +188,7 @@ pub(super) fn take_in(
     applier.settle(&mut context(state))?;
     state.touched.merge(applier.take_touched());
     applied.ops = applier.finish()?;
+    standing::cut(conn, tables, state)?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);
     }
@@ -201,7 +204,8 @@ fn take_in_run(
     run: &Run,
     applied: &mut Applied,
 ) -> Result<Result<(), Refusal>> {
-    let is_author = state.secrets.identity.device_by_signing_key(&run.author).is_some();
+    // Also of a device that is one no more: what doesn't count is kept and relayed all the same.
+    let is_author = state.secrets.identity.known_device(DeviceId::of_key(&run.author)).is_some();
     if !is_author || run.space != state.secrets.home() {
         return Ok(Err(Refusal::Author));
     }
@@ -236,6 +240,7 @@ fn take_in_run(
         Some(log) => log.number,
         None => state.registry.start(conn, run.log, run.space, run.author)?,
     };
+    standing::note_limit(conn, &mut state.registry, &state.secrets, number)?;
     keep(conn, state, applier, rest, &verified, number)?;
     applied.changes += verified.len() as u64;
     applied.heads.entry(run.space).or_default().advance(run.log, chain.head);
@@ -258,7 +263,7 @@ pub(super) fn learn_commitments(conn: &Connection, state: &mut State, run: &Run)
 
 /// Applies what waited in any log; says whether any of it need not wait any more.
 pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut State, now_ms: u64) -> Result<bool> {
-    let waiting = state.registry.iter().filter(|log| log.applied_seq < log.head.seq);
+    let waiting = state.registry.iter().filter(|log| log.applied_seq < log.countable_seq());
     let numbers: Vec<u32> = waiting.map(|log| log.number).collect();
     let mut applier = Applier::new(conn, conn, tables, now_ms);
     let mut moved = false;
@@ -299,7 +304,8 @@ pub(super) fn keep(
     verified: &[VerifiedChange<'_>],
     number: u32,
 ) -> Result<()> {
-    let in_step = |log: &LogRow| log.applied_seq == log.head.seq;
+    // Whether what an end names is the change that is held in its place is only known once that is held.
+    let in_step = |log: &LogRow| log.applied_seq == log.head.seq && log.counted_seq == standing::ALL;
     let mut ready = state.registry.get(number).is_some_and(in_step);
     for change in verified {
         changes::insert(conn, number, change.header.seq(), change.packed)?;
@@ -312,6 +318,7 @@ pub(super) fn keep(
     if let (Some(log), Some(last)) = (state.registry.get_mut(number), verified.last()) {
         log.head = Head { seq: last.header.seq(), id: last.id };
     }
+    standing::note_limit(conn, &mut state.registry, &state.secrets, number)?;
     // Parts of a group whose end is still to come need no look: a large one comes in many runs.
     if !ready && verified.iter().any(|change| !change.header.flags().continues()) {
         applier.apply_log(&mut context(state), number)?;

@@ -44,6 +44,7 @@ mod registry;
 mod rows;
 pub(crate) mod search;
 mod secrets;
+mod standing;
 mod state;
 mod table;
 #[cfg(feature = "text")]
@@ -284,6 +285,7 @@ impl Store {
         let Writer { conn, state, sealer } = &mut *writer;
         let transaction = self.begin(conn, state)?;
         state.secrets.opened()?;
+        state.secrets.check_device()?;
         let tx = work(WriteTx::new(conn, &self.tables, state, &self.host))?;
         match tx.finish(sealer).and_then(|finished| transaction.commit().map(|()| finished).map_err(Error::from)) {
             Ok(None) => {}
@@ -401,7 +403,7 @@ impl Store {
 
     /// Takes note of whether changes have to wait, and says so.
     fn note_waiting(&self, state: &State, now_ms: u64) -> bool {
-        let waits = state.registry.iter().any(|log| log.applied_seq < log.head.seq);
+        let waits = state.registry.iter().any(|log| log.applied_seq < log.countable_seq());
         let retry_at_ms = if waits { now_ms.saturating_add(RETRY_MS) } else { u64::MAX };
         self.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
         waits

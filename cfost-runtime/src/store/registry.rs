@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::StoreError;
+use super::standing::ALL;
 use crate::clock::Timestamp;
 use crate::crdt::{Writer, Writers};
 use crate::oplog::{ChangeId, DeviceId, Head, LogId, SpaceId};
@@ -22,6 +23,9 @@ pub(super) struct LogRow {
     pub(super) head: Head,
     /// Changes up to here are visible; later ones wait (see `apply`).
     pub(super) applied_seq: u64,
+    /// Later changes are never visible: the device was one no more (see `standing`). Not in the file: the identity
+    /// log says it.
+    pub(super) counted_seq: u64,
     /// Changes up to here are named in the deps of this device's own log.
     pub(super) cited_seq: u64,
     /// The newest timestamp among the applied ops.
@@ -34,6 +38,13 @@ pub(super) struct Registry {
     /// The log with number `n` is at `n - 1`.
     logs: Vec<LogRow>,
     numbers: HashMap<LogId, u32>,
+}
+
+impl LogRow {
+    /// What is held of the log and may be visible.
+    pub(super) fn countable_seq(&self) -> u64 {
+        self.head.seq.min(self.counted_seq)
+    }
 }
 
 impl Registry {
@@ -54,6 +65,7 @@ impl Registry {
                 device: DeviceId::of_key(&author),
                 head: Head { seq: row.get::<_, i64>(4)? as u64, id: ChangeId::from_bytes(row.get(5)?) },
                 applied_seq: row.get::<_, i64>(6)? as u64,
+                counted_seq: ALL,
                 cited_seq: row.get::<_, i64>(7)? as u64,
                 last_at: Timestamp::from_u64(row.get::<_, i64>(8)? as u64),
             };
@@ -103,6 +115,7 @@ impl Registry {
             device: DeviceId::of_key(&author),
             head,
             applied_seq: 0,
+            counted_seq: ALL,
             cited_seq: 0,
             last_at: Timestamp::ZERO,
         };

@@ -15,7 +15,7 @@ use super::layout::{meta, remove_meta, set_meta};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
-use crate::identity::{DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic};
+use crate::identity::{Current, DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic};
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
 
 const DEVICE_KEYS: &str = "device keys";
@@ -30,6 +30,8 @@ pub(super) struct Secrets {
     pub(super) device: DeviceId,
     home: SpaceId,
     commitments: BTreeMap<(SpaceId, u32), [u8; 32]>,
+    /// The epoch of the home space under which this device writes.
+    writing: u32,
     /// `None` while the device is logged out.
     pub(super) open: Option<Open>,
 }
@@ -70,7 +72,10 @@ impl Secrets {
             .query_map([], |row| Ok(((SpaceId::from_bytes(row.get(0)?), row.get(1)?), row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let home = SpaceId::home_of(identity.user_id());
-        Ok(Self { device: DeviceId::from_bytes(device), home, commitments, open, identity })
+        let device = DeviceId::from_bytes(device);
+        let mut secrets = Self { device, home, commitments, writing: FIRST_EPOCH, open, identity };
+        secrets.choose_epoch();
+        Ok(secrets)
     }
 
     /// Makes the unnamed user of a new database, with this device as its first.
@@ -100,10 +105,26 @@ impl Secrets {
 
     /// The key that new changes of the home space are sealed with.
     pub(super) fn current_epoch(&self) -> Result<&EpochKey> {
-        let mut home = self.opened()?.epochs.range((self.home, 0)..=(self.home, u32::MAX));
-        let (_, key) =
-            home.next_back().ok_or_else(|| StoreError::Corrupt { what: "the space's key is missing".into() })?;
-        Ok(key)
+        let key = self.opened()?.epochs.get(&(self.home, self.writing));
+        Ok(key.ok_or_else(|| StoreError::Corrupt { what: "the space's key is missing".into() })?)
+    }
+
+    /// Chooses the epoch to write under, by what the identity log says of those that have its key.
+    pub(super) fn choose_epoch(&mut self) {
+        self.writing = match self.identity.current_epoch(self.home) {
+            Current::Epoch(number) if self.epoch(self.home, number).is_some() => number,
+            Current::First => FIRST_EPOCH,
+            // A device begins one as soon as it learns that one is due: until then this one doesn't write.
+            Current::Epoch(_) | Current::Due => self.writing,
+        };
+    }
+
+    /// Has the key of an epoch at hand.
+    pub(super) fn hold_epoch(&mut self, space: SpaceId, key: EpochKey) {
+        self.commitments.insert((space, key.epoch()), *key.commitment());
+        if let Some(open) = &mut self.open {
+            open.epochs.insert((space, key.epoch()), key);
+        }
     }
 
     /// The key of an epoch, if this device has it and is open.

@@ -17,7 +17,7 @@ use super::table::Table;
 use super::texts::Texts;
 use super::touched::Touched;
 use super::write::Finished;
-use super::{Registry, StoreError, incarnation};
+use super::{Registry, StoreError, incarnation, standing};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
 use crate::host::Host;
@@ -63,6 +63,7 @@ impl State {
         let secrets = Secrets::read(conn, known)?;
         let mut registry = Registry::read(conn)?;
         let own = Own::read(conn, &mut registry, &secrets)?;
+        standing::note_limits(conn, &mut registry, &secrets)?;
         let newest = registry.iter().map(|log| log.last_at).max().unwrap_or(Timestamp::ZERO);
         let uncited = registry.iter().any(|log| log.number != own.number && log.cited_seq < log.applied_seq);
         let hidden = Hidden::read(conn, tables)?;
@@ -186,7 +187,11 @@ impl Own {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        (log.head, log.applied_seq, log.last_at) = (head, head.seq, newest);
+        (log.head, log.last_at) = (head, newest);
+        // All of it is visible, unless this device is one no more: then it was noted how far.
+        if secrets.identity.counted(log.device, log.space, log.id).is_none() {
+            log.applied_seq = head.seq;
+        }
         let chain = Chain { space: log.space, author: log.author, log: log.id, head };
         Ok(Self { number, chain, exposed: exposed(conn, log)? })
     }

@@ -33,6 +33,12 @@ pub enum SyncError {
         /// What belongs to another device.
         what: &'static str,
     },
+    /// The peer is a device of the user no more: it was revoked, it retired, or the recovery phrase left it out.
+    #[error("device {device} was removed from this user's devices: nothing is exchanged with it")]
+    Revoked {
+        /// The peer.
+        device: DeviceId,
+    },
     /// The peer has this device's own identity: one of the two databases is a copy of the other.
     #[error("the peer is device {device} too: this database was copied; pair the copy as a device of its own")]
     OwnDevice {
@@ -153,6 +159,7 @@ impl SyncError {
             Self::NotAuthorised { .. } | Self::Stranger { .. } | Self::Impostor { .. } | Self::OwnDevice { .. } => {
                 ErrorCode::REFUSED
             }
+            Self::Revoked { .. } => ErrorCode::REVOKED,
             Self::Version { .. } => ErrorCode::VERSION,
             Self::FrameTooLarge { .. }
             | Self::Malformed { .. }
@@ -185,6 +192,8 @@ impl ErrorCode {
     pub const TOO_SLOW: Self = Self(6);
     /// The other side's database failed.
     pub const INTERNAL: Self = Self(7);
+    /// The peer was a device of the user, and is one no more. Said to that device alone.
+    pub const REVOKED: Self = Self(8);
 }
 
 impl fmt::Display for ErrorCode {
@@ -197,6 +206,7 @@ impl fmt::Display for ErrorCode {
             Self::NO_PROGRESS => "no progress",
             Self::TOO_SLOW => "too slow",
             Self::INTERNAL => "its database failed",
+            Self::REVOKED => "this device was removed from the user's devices",
             Self(code) => return write!(f, "code {code}, unknown to this version"),
         };
         write!(f, "{meaning} (code {})", self.0)

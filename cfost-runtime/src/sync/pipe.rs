@@ -174,6 +174,7 @@ impl fmt::Debug for Pipe {
 
 fn transport_key(replica: &dyn Replica) -> Result<[u8; 32], ReplicaError> {
     let device = replica.device();
-    let device = replica.identity()?.device(device).ok_or(IdentityError::UnknownDevice { device });
+    let log = replica.identity()?;
+    let device = log.known_device(device).ok_or(IdentityError::UnknownDevice { device });
     Ok(device.map_err(ReplicaError::new)?.keys.transport)
 }

@@ -1,12 +1,10 @@
-//! The commands about who the user is and which devices are theirs.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The commands about who the user is, and the password of this device.
 
 use cfost::prelude::*;
 
 use crate::cli::{Account, Login};
 use crate::failure::Failure;
-use crate::term::{Look, Screen, Table, ago, ask, ask_password};
+use crate::term::{Look, Screen, ask, ask_password};
 
 const PHRASE_COLUMNS: usize = 4;
 
@@ -68,27 +66,6 @@ pub(crate) fn login(db: &Db, login: &Login, screen: &mut Screen) -> Result<(), F
 pub(crate) fn logout(db: &Db, screen: &mut Screen) -> Result<(), Failure> {
     db.logout()?;
     screen.line(screen.paint(Look::Good, "This device is locked. 'todo login' unlocks it."))
-}
-
-/// Shows the user's devices.
-pub(crate) fn devices(db: &Db, screen: &mut Screen) -> Result<(), Failure> {
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-    let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
-    let mut table = Table::new(&["NAME", "DEVICE", "ADDED", "LAST SEEN"]);
-    for device in db.devices()? {
-        let seen = match device.last_seen_ms {
-            _ if device.is_this => "this device".to_owned(),
-            Some(then_ms) => ago(then_ms, now_ms),
-            None => "never".to_owned(),
-        };
-        table.row([
-            (Look::Bold, device.name),
-            (Look::Accent, device.id.to_string()),
-            (Look::Plain, ago(device.added_at.ms(), now_ms)),
-            (if device.is_this { Look::Good } else { Look::Plain }, seen),
-        ]);
-    }
-    screen.table(&table)
 }
 
 fn given_or_asked(given: Option<&String>, question: &str, flag: &str) -> Result<String, Failure> {

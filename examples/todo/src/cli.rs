@@ -79,6 +79,11 @@ pub(crate) enum Command {
     },
     /// Show your devices
     Devices,
+    /// Revoke a device that was lost or stolen; this one retires, say before you sell it
+    Revoke {
+        /// Its name, or the start of its id, as 'todo devices' shows them
+        device: String,
+    },
     /// Let another device of yours join: shows a QR code, then asks for its six digits
     Pair {
         #[command(flatten)]

@@ -24,7 +24,8 @@ pub(crate) fn show(db: &Db, limit: usize, screen: &mut Screen) -> Result<(), Fai
     if newest.is_empty() {
         return screen.line("Nothing was changed yet.");
     }
-    let devices: BTreeMap<_, _> = db.devices()?.into_iter().map(|device| (device.id, device.name)).collect();
+    let devices: BTreeMap<_, _> =
+        db.devices()?.into_iter().chain(db.former_devices()?).map(|device| (device.id, device.name)).collect();
     let ids = short_ids(newest.iter().map(|entry| entry.row_id));
     let mut table = Table::new(&["TIME (UTC)", "DEVICE", "OP", "ID", "WHAT"]);
     for (entry, id) in newest.iter().zip(ids) {

@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod cli;
 mod demo;
+mod devices;
 mod failure;
 mod history;
 mod model;
@@ -60,7 +61,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Login(login) => account::login(&db, &login, screen),
         Command::Logout => account::logout(&db, screen),
         Command::Password { password_stdin } => account::password(&db, password_stdin, screen),
-        Command::Devices => account::devices(&db, screen),
+        Command::Devices => devices::show(&db, screen),
+        Command::Revoke { device } => devices::revoke(&db, &device, screen),
         Command::Add { title } => todos::add(&db, &title, screen),
         Command::Done { todos, undo } => todos::complete(&db, &todos, !undo, screen),
         Command::Rename { todo, title } => todos::rename(&db, &todo, &title, screen),

@@ -6,7 +6,7 @@ use super::super::limits::{HEADS_UNASKED_MAX, HELLO_BYTES_MAX};
 use super::super::message::{Heads, Hello, Message, digest_of};
 use super::super::{Build, Replica, SyncError};
 use super::{Event, OrFail, Session, Shared, State};
-use crate::identity::IdentityError;
+use crate::identity::{IdentityError, Standing};
 use crate::oplog::DeviceId;
 
 /// What this side said of itself in its `Hello`. Both sides compare what was *said*, so that they agree
@@ -23,13 +23,17 @@ impl Session {
     pub(super) fn greet_first(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
         let identity = replica.identity().or_fail("read the identity log")?;
         let device = identity
-            .device_by_transport_key(&self.peer_key)
+            .known_device_by_transport_key(&self.peer_key)
             .ok_or_else(|| SyncError::NotAuthorised { key: hex(&self.peer_key) })?;
+        if device.standing != Standing::Active {
+            return Err(SyncError::Revoked { device: device.id });
+        }
         if device.id == replica.device() {
             return Err(SyncError::OwnDevice { device: device.id });
         }
-        self.dialled = Some(device.id);
-        self.greet(replica, device.id)?;
+        let device = device.id;
+        self.dialled = Some(device);
+        self.greet(replica, device)?;
         self.state = State::Greeting;
         let heads: usize = self.greeting.iter().flat_map(|told| told.heads.values()).map(|space| space.len()).sum();
         if heads <= HEADS_UNASKED_MAX {
@@ -99,8 +103,12 @@ impl Session {
 
     fn authenticate(&self, replica: &dyn Replica, hello: &Hello<'_>) -> Result<DeviceId, SyncError> {
         let identity = replica.identity().or_fail("read the identity log")?;
+        let behind_key = identity.known_device_by_transport_key(&self.peer_key).map(|device| device.id);
+        let was_a_device = |device: DeviceId| behind_key == Some(device);
         let certified = identity.authenticate(&hello.certificate, &self.peer_key).map_err(|error| match error {
             IdentityError::WrongPeer => SyncError::Impostor { claimed: hello.device, what: "connection" },
+            // Whoever has another key than that device learns nothing of it.
+            IdentityError::Revoked { device } if was_a_device(device) => SyncError::Revoked { device },
             source => SyncError::Stranger { source },
         })?;
         if certified.id != hello.device {

@@ -6,7 +6,7 @@ use super::super::limits::{IDENTITY_FRAME_BYTES_TARGET, IDENTITY_FRAMES_FUTILE_M
 use super::super::message::{Message, put_identity};
 use super::super::{Replica, SyncError};
 use super::{Event, OrFail, Session};
-use crate::identity::{Entry, EntryId, IdentityLog};
+use crate::identity::{Entry, EntryId, IdentityLog, Standing};
 
 /// What both sides know of each other's identity log.
 #[derive(Debug, Default)]
@@ -84,6 +84,7 @@ impl Session {
             return Ok(());
         }
         self.identities.futile = 0;
+        self.check_peer(replica)?;
         // What came from the peer need not go back to it. An entry that this version can't read is
         // not known here either.
         self.identities
@@ -101,6 +102,18 @@ impl Session {
         if self.identities.told && log.digest() != self.identities.digest {
             self.tell_identities(replica)?;
         }
-        Ok(())
+        // An honest peer learns so what became of it.
+        self.check_peer(replica)
+    }
+
+    /// Ends the session if the peer is a device of the user no more. One that retires has said so itself, and may
+    /// still give away what it holds.
+    fn check_peer(&self, replica: &dyn Replica) -> Result<(), SyncError> {
+        let Some(device) = self.peer else { return Ok(()) };
+        let log = replica.identity().or_fail("read the identity log")?;
+        match log.known_device(device).map(|device| device.standing) {
+            None | Some(Standing::Active | Standing::Retired) => Ok(()),
+            Some(Standing::Revoked { .. } | Standing::LeftOut | Standing::Void) => Err(SyncError::Revoked { device }),
+        }
     }
 }

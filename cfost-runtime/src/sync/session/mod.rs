@@ -416,9 +416,10 @@ impl Session {
     }
 
     /// Ends the session because of an error, and tells the peer its kind and what runs here; a peer that has not
-    /// shown who it is gets nothing.
+    /// shown who it is gets nothing, but one that has shown that it was a device learns that it is one no more.
     fn fail(&mut self, replica: &dyn Replica, error: SyncError) {
-        if matches!(self.state, State::Open | State::Greeting) || self.peer.is_some() {
+        let was_a_device = matches!(error, SyncError::Revoked { .. }) && self.state == State::Listening;
+        if matches!(self.state, State::Open | State::Greeting) || self.peer.is_some() || was_a_device {
             self.send(&Message::Error { code: error.code().0, build: Build::here(&replica.app_version()) });
         }
         self.close(replica, CloseReason::Failed(error));
