@@ -65,7 +65,8 @@ pub use cfost_runtime::backup;
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
 pub use cfost_runtime::db::{
-    Admitted, Changes, Commits, Db, DbOptions, DeviceInfo, Past, Registration, RowChange, Source, Tx, User, Watch,
+    Admitted, Changes, Commits, Db, DbOptions, DeviceInfo, Past, Registration, RowChange, Schema, Source, TableSchema,
+    Tx, User, Watch,
 };
 #[cfg(feature = "net")]
 pub use cfost_runtime::db::{Joining, Node, SyncOptions};

@@ -16,6 +16,7 @@ mod pairing;
 mod queries;
 mod replica;
 mod row_changes;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod tx;
@@ -31,6 +32,7 @@ pub use options::DbOptions;
 pub use pairing::Admitted;
 pub use queries::Source;
 pub use row_changes::{Changes, RowChange};
+pub use schema::{Schema, TableSchema};
 pub use tx::Tx;
 
 use std::fmt;

@@ -30,13 +30,16 @@
 
 mod advice;
 mod compare;
+mod plan;
 mod step;
+mod story;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
 pub use compare::Problem;
+pub use plan::{Misfit, TablePlan, Work};
 pub use step::Step;
 pub use text::LockError;
 

@@ -32,6 +32,7 @@ mod hidden;
 mod history;
 mod incarnation;
 mod insert;
+mod inspect;
 mod layout;
 mod marker;
 mod memory;
@@ -64,6 +65,7 @@ pub use explanation::{
     LostElement, LostValue, Shown, Written,
 };
 pub use history::HistoryError;
+pub use inspect::{DbFile, FileModel, FileSize};
 pub use rebuild::{Difference, Verification};
 pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
