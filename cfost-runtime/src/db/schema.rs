@@ -6,7 +6,7 @@ use std::fmt;
 use super::Db;
 use crate::error::Result;
 use crate::schema::Shape;
-use crate::schema::shape::{Difference, diff};
+use crate::schema::shape::{Difference, ElementsShape, diff};
 
 /// The models in a database file and in the app that has it open; made by [`Db::schema`].
 ///
@@ -113,14 +113,12 @@ impl TableSchema {
         }
         for collection in &shape.collections {
             let notes = called(&collection.name, &collection.op_name);
-            let (kind, rule) = match &collection.elements {
-                None => (unknown(), unknown()),
-                Some(elements) => {
-                    let value = elements.value.map(|value| format!(", {value}")).unwrap_or_default();
-                    (format!("{}{value}", elements.key.name()), elements.rule.to_string())
-                }
+            let types = |types: &ElementsShape| match types.value {
+                Some(value) => format!("{}, {value}", types.key.name()),
+                None => types.key.name().to_owned(),
             };
-            lines.push([collection.name.clone(), kind, rule, notes]);
+            let kind = collection.elements.as_ref().map_or_else(unknown, types);
+            lines.push([collection.name.clone(), kind, collection.rule.to_string(), notes]);
         }
         lines
     }

@@ -91,17 +91,17 @@ pub struct CollectionShape {
     pub name: String,
     /// What ops call it.
     pub op_name: String,
-    /// What the elements are; `None` if not known.
+    /// How the elements merge.
+    pub rule: MergeRule,
+    /// The elements' types; `None` if not known.
     pub elements: Option<ElementsShape>,
     /// Whether the elements are indexed; `None` if not known.
     pub indexed: Option<bool>,
 }
 
-/// What the elements of a field are.
+/// The types of a field's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ElementsShape {
-    /// How they merge.
-    pub rule: MergeRule,
     /// The type of their keys.
     pub key: SqlType,
     /// The type of their values, if they have any.
@@ -142,7 +142,7 @@ impl fmt::Display for ColumnType {
 
 impl fmt::Display for ElementsShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.rule, self.key.name())?;
+        f.write_str(self.key.name())?;
         self.value.iter().try_for_each(|value| write!(f, " {value}"))
     }
 }

@@ -98,10 +98,9 @@ fn collection_unreadable(collection: &CollectionSchema, shape: &Shape) -> Option
     let renamed = || shape.collections.iter().find(|other| other.op_name == collection.op_name);
     let Some(found) = shape.collection(collection.name) else { return Some(gone(renamed().map(|other| &other.name))) };
     let value = collection.value.map(|(sql_type, nullable)| ColumnType { sql_type, nullable });
-    let is = |elements: &ElementsShape| {
-        elements.rule == collection.rule && elements.key == collection.key && elements.value == value
-    };
-    let same = found.op_name == collection.op_name && found.elements.as_ref().is_none_or(is);
+    let is = |elements: &ElementsShape| elements.key == collection.key && elements.value == value;
+    let same_elements = found.rule == collection.rule && found.elements.as_ref().is_none_or(is);
+    let same = found.op_name == collection.op_name && same_elements;
     (!same).then(|| format!("it is `{found}` now"))
 }
 

@@ -176,8 +176,7 @@ fn removed_column(context: &Context<'_>, column: &ColumnShape, until: u32) -> St
 fn removed_collection(context: &Context<'_>, one: &CollectionShape, until: u32) -> String {
     let since = context.first(|shape| shape.collections.iter().any(|other| other.op_name == one.op_name));
     let since = since.filter(|since| *since > 1).map(|since| format!(", since = {since}")).unwrap_or_default();
-    let rule = one.elements.map(|elements| format!("#[crdt({})] ", elements.rule)).unwrap_or_default();
-    format!("removed({rule}{}, in = {until}{since})", one.name)
+    format!("removed(#[crdt({})] {}, in = {until}{since})", one.rule, one.name)
 }
 
 /// A recorded column that the attributes tell otherwise. Returns whether a new version is needed.
@@ -256,7 +255,7 @@ fn upgraded(was: &ColumnShape, old: ColumnType, new: ColumnType, next: u32, advi
 }
 
 fn collection_changed(was: &CollectionShape, is: &CollectionShape, next: u32, advice: &mut Vec<String>) -> bool {
-    if was.elements == is.elements && was.name == is.name && was.op_name == is.op_name {
+    if was.elements == is.elements && was.rule == is.rule && was.name == is.name && was.op_name == is.op_name {
         // Its index came or went.
         return true;
     }

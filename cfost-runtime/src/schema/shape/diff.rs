@@ -200,7 +200,10 @@ fn collection_changes(was: &CollectionShape, is: &CollectionShape) -> Vec<String
         parts.push(format!("was '{}'", was.name));
     }
     match (&was.elements, &is.elements) {
-        (Some(before), Some(now)) if before != now => parts.push(format!("was a {before} and is a {now}")),
+        (Some(before), Some(now)) if before != now || was.rule != is.rule => {
+            parts.push(format!("was a {} of {before} and is a {} of {now}", was.rule, is.rule));
+        }
+        _ if was.rule != is.rule => parts.push(format!("was a {} and is a {}", was.rule, is.rule)),
         _ => {}
     }
     if was.op_name != is.op_name {

@@ -1,7 +1,9 @@
 //! The shapes that a model's attributes tell.
 
 use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape};
-use crate::schema::{Change, CollectionSchema, ColumnSchema, Elements, ModelSchema, Past, RemovedCollection, ValueRef};
+use crate::schema::{
+    Change, CollectionSchema, ColumnSchema, ModelSchema, Past, PastCollection, RemovedCollection, SqlType, ValueRef,
+};
 
 impl Shape {
     /// The shape that the model had in a version, as far as its attributes tell; its own if it has no later one.
@@ -10,10 +12,10 @@ impl Shape {
         let is_newest = version == schema.version;
         let forms = schema.columns.iter().filter_map(|column| form(column, version));
         let (placed, others): (Vec<_>, Vec<_>) = forms.partition(|column| column.details.is_some());
-        let removed = schema.removed.iter().filter_map(|past| removed_form(past, version));
+        let removed =
+            schema.removed.iter().filter_map(|forms| past_form(forms, version).map(|(_, past)| shape_of(past)));
         let elements = schema.collections.iter().filter_map(|collection| elements(collection, version, is_newest));
-        let gone = schema.removed_collections.iter().filter(|gone| (gone.since..gone.until).contains(&version));
-        let gone = gone.map(|gone| removed_elements(gone, version));
+        let gone = schema.removed_collections.iter().filter_map(|gone| removed_elements(gone, version));
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         Self {
             id: schema.id_column.to_owned(),
@@ -36,6 +38,7 @@ impl Shape {
             .chain(collections.flat_map(|collection| collection.past.iter().map(|past| past.until)))
             .chain(schema.removed.iter().flat_map(|past| past.iter().flat_map(of_past)))
             .chain(schema.removed_collections.iter().flat_map(|gone| [gone.since, gone.until]))
+            .chain(schema.removed_collections.iter().flat_map(|gone| gone.past.iter().map(|past| past.until)))
             .chain([schema.version])
             .collect();
         versions.sort_unstable();
@@ -46,7 +49,7 @@ impl Shape {
 
 /// What a column was in a version; `None` before there was one.
 fn form(column: &ColumnSchema, version: u32) -> Option<ColumnShape> {
-    let begins = column.past.first().map_or(column.since, |past| past.until);
+    let begins = column.form_since();
     let details = || ColumnDetails {
         immutable: column.immutable,
         default: column.default.map(|constant| ValueRef::from(constant).into_owned()),
@@ -68,13 +71,6 @@ fn form(column: &ColumnSchema, version: u32) -> Option<ColumnShape> {
     Some(ColumnShape { details: is_renamed.then(details), ..shape_of(past) })
 }
 
-/// What a column that is gone was in a version; `None` if it wasn't there.
-fn removed_form(forms: &[Past], version: u32) -> Option<ColumnShape> {
-    let (_, past) = past_form(forms, version)?;
-    let shape = shape_of(past);
-    Some(ColumnShape { kind: shape.kind.filter(|_| past.typed), ..shape })
-}
-
 fn past_form(forms: &[Past], version: u32) -> Option<(usize, &Past)> {
     forms.iter().enumerate().find(|(_, past)| (past.since..past.until).contains(&version))
 }
@@ -83,7 +79,7 @@ fn shape_of(past: &Past) -> ColumnShape {
     ColumnShape {
         name: past.name.to_owned(),
         op_name: past.op_name.to_owned(),
-        kind: Some(ColumnType { sql_type: past.sql_type, nullable: past.nullable }),
+        kind: past.typed.then_some(ColumnType { sql_type: past.sql_type, nullable: past.nullable }),
         rule: past.rule,
         details: None,
     }
@@ -94,29 +90,33 @@ fn elements(collection: &CollectionSchema, version: u32, is_newest: bool) -> Opt
     if version < collection.since {
         return None;
     }
-    let before = collection.past.iter().rev().find(|past| version < past.until);
-    let value = collection.value.map(|(sql_type, nullable)| ColumnType { sql_type, nullable });
     Some(CollectionShape {
-        name: before.map_or(collection.name, |past| past.name).to_owned(),
+        name: collection_name(collection.name, collection.past, version),
         op_name: collection.op_name.to_owned(),
-        elements: Some(ElementsShape { rule: collection.rule, key: collection.key, value }),
+        rule: collection.rule,
+        elements: Some(elements_of(collection.key, collection.value)),
         indexed: is_newest.then_some(collection.indexed),
     })
 }
 
-/// What a field with elements that is gone was in a version.
-fn removed_elements(gone: &RemovedCollection, version: u32) -> CollectionShape {
-    let before = gone.past.iter().rev().find(|past| version < past.until);
-    let elements = gone.elements.map(|Elements { key, value }| {
-        let value = value.map(|(sql_type, nullable)| ColumnType { sql_type, nullable });
-        ElementsShape { rule: gone.rule, key, value }
-    });
-    CollectionShape {
-        name: before.map_or(gone.name, |past| past.name).to_owned(),
+/// What a field with elements that is gone was in a version; `None` if it wasn't there.
+fn removed_elements(gone: &RemovedCollection, version: u32) -> Option<CollectionShape> {
+    (gone.since..gone.until).contains(&version).then(|| CollectionShape {
+        name: collection_name(gone.name, gone.past, version),
         op_name: gone.op_name.to_owned(),
-        elements,
+        rule: gone.rule,
+        elements: gone.elements.map(|elements| elements_of(elements.key, elements.value)),
         indexed: None,
-    }
+    })
+}
+
+fn collection_name(last: &str, past: &[PastCollection], version: u32) -> String {
+    let before = past.iter().rev().find(|past| version < past.until);
+    before.map_or(last, |past| past.name).to_owned()
+}
+
+fn elements_of(key: SqlType, value: Option<(SqlType, bool)>) -> ElementsShape {
+    ElementsShape { key, value: value.map(|(sql_type, nullable)| ColumnType { sql_type, nullable }) }
 }
 
 /// The name that a column of the model had in a version.

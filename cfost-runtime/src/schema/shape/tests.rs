@@ -54,13 +54,9 @@ fn column() -> impl Strategy<Value = ColumnShape> {
 }
 
 fn collection() -> impl Strategy<Value = CollectionShape> {
-    let elements = (rule(), sql_type(), prop::option::of(column_type())).prop_map(|(rule, key, value)| ElementsShape {
-        rule,
-        key,
-        value,
-    });
-    (name(), name(), prop::option::of(elements), prop::option::of(any::<bool>()))
-        .prop_map(|(name, op_name, elements, indexed)| CollectionShape { name, op_name, elements, indexed })
+    let elements = (sql_type(), prop::option::of(column_type())).prop_map(|(key, value)| ElementsShape { key, value });
+    (name(), name(), rule(), prop::option::of(elements), prop::option::of(any::<bool>()))
+        .prop_map(|(name, op_name, rule, elements, indexed)| CollectionShape { name, op_name, rule, elements, indexed })
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -139,9 +135,9 @@ fn attributes_tell_what_each_version_was() {
         "id id\ncolumn heading TEXT NOT NULL lww default \"\"\ncolumn rank TEXT NOT NULL lww ?\ncolumn note ? lww ?\n\
          id from heading\nindex ?\n",
         "id id\ncolumn title TEXT NOT NULL lww called heading default \"\"\ncolumn done INTEGER NOT NULL lww default 0\n\
-         column rank TEXT NOT NULL lww ?\ncolumn note ? lww ?\nelements tags ? ?\nid from title\nindex ?\n",
+         column rank TEXT NOT NULL lww ?\ncolumn note ? lww ?\nelements tags set ? ?\nid from title\nindex ?\n",
         "id id\ncolumn title TEXT NOT NULL lww called heading default \"\"\ncolumn done INTEGER NOT NULL lww default 0\n\
-         column rank INTEGER lww called rank@3 ?\nelements tags ? ?\nid from title\nindex ?\n",
+         column rank INTEGER lww called rank@3 ?\nelements tags set ? ?\nid from title\nindex ?\n",
         "id id\ncolumn title TEXT NOT NULL lww called heading default \"\"\ncolumn done INTEGER NOT NULL lww default 0\n\
          column rank INTEGER NOT NULL lww called rank@4\nid from title\nindex done title\n",
     ];
@@ -175,7 +171,7 @@ fn differences_are_told_in_sentences() {
         "column 'list' named a row of 'lists' (on_delete = hide) and names no row",
         "the columns are in another order: rank, name, votes, list, which was name, rank, votes, list",
         "field 'steps' is new: `steps list BLOB TEXT`",
-        "field 'tags' was a set TEXT and is a set INTEGER, is now indexed",
+        "field 'tags' was a set of TEXT and is a set of INTEGER, is now indexed",
         "the id was minted and is made from name",
         "a delete is now final",
         "the index over rank is gone",

@@ -59,7 +59,7 @@ pub(super) fn write_column(f: &mut fmt::Formatter<'_>, column: &ColumnShape) -> 
 }
 
 pub(super) fn write_collection(f: &mut fmt::Formatter<'_>, collection: &CollectionShape) -> fmt::Result {
-    write!(f, "{} ", Name(&collection.name))?;
+    write!(f, "{} {} ", Name(&collection.name), collection.rule)?;
     match &collection.elements {
         Some(elements) => elements.fmt(f)?,
         None => f.write_str(UNKNOWN)?,
@@ -215,16 +215,16 @@ fn read_column(words: &mut Words) -> Result<ColumnShape, &'static str> {
 
 fn read_collection(words: &mut Words) -> Result<CollectionShape, &'static str> {
     let name = words.name().ok_or("the name is missing")?;
+    let rule = words.rule().ok_or("the merge rule is missing")?;
     let elements = if words.word(UNKNOWN) {
         None
     } else {
-        let rule = words.rule().ok_or("the merge rule is missing")?;
         let key = words.sql_type().ok_or("the type of the keys is missing")?;
-        Some(ElementsShape { rule, key, value: words.column_type() })
+        Some(ElementsShape { key, value: words.column_type() })
     };
     let op_name = words.op_name(&name)?;
     let indexed = if words.word(UNKNOWN) { None } else { Some(words.word("indexed")) };
-    Ok(CollectionShape { name, op_name, elements, indexed })
+    Ok(CollectionShape { name, op_name, rule, elements, indexed })
 }
 
 /// The words of a line: as they are, or what was in quotes.
