@@ -4,6 +4,7 @@ mod apps;
 mod faults;
 mod listed;
 mod newer;
+mod planned;
 mod progress;
 mod rows;
 mod size;

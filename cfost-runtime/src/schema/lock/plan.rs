@@ -7,6 +7,9 @@ use crate::schema::Shape;
 use crate::schema::shape::{CollectionShape, ColumnShape, Difference, diff};
 
 /// How much of a table a migration touches.
+///
+/// It hangs on the rows too: where a function that upgrades a column fails on a value, or no row waits for another by a
+/// reference that goes, [`Work::Rows`] turns into [`Work::Oplog`], or the other way round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
     /// Nothing: the table is of the newest version.
@@ -194,6 +197,12 @@ fn keeps_rows(file: &Shape, newest: &Shape, sources: &BTreeMap<String, Source>) 
 /// Whether rows may name other rows than before, so that others have to be shown.
 fn changes_references(file: &Shape, newest: &Shape, sources: &BTreeMap<String, Source>) -> bool {
     let details = |column: &ColumnShape| column.details.clone().unwrap_or_default();
+    let is_kept = |at: usize| sources.values().any(|source| source.at == at);
+    let mut gone = file.columns.iter().enumerate().filter(|(at, _)| !is_kept(*at));
+    // A row that waits for another by a column which goes may wait no more.
+    if gone.any(|(_, column)| details(column).reference.is_some()) {
+        return true;
+    }
     newest.columns.iter().any(|column| {
         let is = details(column);
         let begins = is.reference.is_some() && is.default.is_some();
