@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::evolve::{self, Stale};
+use super::pool::Writing;
 use super::table::quoted;
 use super::{Store, StoreError, layout};
+use crate::error::Result;
 use crate::schema::Shape;
 
 /// What a database has of a model.
@@ -151,9 +153,13 @@ impl DbFile {
 }
 
 impl Store {
-    /// What the file has of each model, by table.
-    pub(crate) fn models(&self) -> crate::error::Result<Vec<FileModel>> {
-        Ok(models(&*self.reader()?)?)
+    /// What the file has of each model, by table: also where this app can't read the rows.
+    pub(crate) fn models(&self) -> Result<Vec<FileModel>> {
+        Writing::refuse(self)?;
+        Ok(match self.readers.take()? {
+            Some(reader) => models(&reader)?,
+            None => models(&self.lock().conn)?,
+        })
     }
 }
 

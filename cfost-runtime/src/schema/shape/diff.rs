@@ -82,12 +82,13 @@ pub fn diff(was: &Shape, is: &Shape) -> Vec<Difference> {
         all.push(Difference::Delete { is: is.delete });
     }
     if let (Some(was), Some(is)) = (&was.indexes, &is.indexes) {
-        let not_in = |other: &[Vec<String>]| {
-            let other = other.to_vec();
-            move |index: &&Vec<String>| !other.contains(index)
-        };
-        all.extend(was.iter().filter(not_in(is)).cloned().map(Difference::IndexRemoved));
-        all.extend(is.iter().filter(not_in(was)).cloned().map(Difference::IndexAdded));
+        let renamed = |name: &String| columns.iter().find(|(was, _)| was.name == *name).map(|(_, is)| is.name.clone());
+        let now =
+            |index: &Vec<String>| index.iter().map(|name| renamed(name).unwrap_or_else(|| name.clone())).collect();
+        let kept: Vec<Vec<String>> = was.iter().map(now).collect();
+        let gone = was.iter().zip(&kept).filter(|(_, now)| !is.contains(now)).map(|(was, _)| was.clone());
+        all.extend(gone.map(Difference::IndexRemoved));
+        all.extend(is.iter().filter(|index| !kept.contains(index)).cloned().map(Difference::IndexAdded));
     }
     all
 }

@@ -155,10 +155,10 @@ fn what_attributes_do_not_say_equals_everything() {
 #[test]
 fn differences_are_told_in_sentences() {
     let was = "id id\ncolumn title TEXT NOT NULL lww\ncolumn rank INTEGER lww default 7\ncolumn votes INTEGER NOT NULL lww\n\
-               column list BLOB lww references lists hide\ncolumn note TEXT lww\nelements tags set TEXT\nindex rank\n";
+               column list BLOB lww references lists hide\ncolumn note TEXT lww\nelements tags set TEXT\nindex rank\nindex title\n";
     let is = "id key\ncolumn rank INTEGER NOT NULL lww\ncolumn name TEXT NOT NULL lww called title immutable\n\
               column votes INTEGER NOT NULL counter\ncolumn list BLOB lww\ncolumn open INTEGER lww\n\
-              elements tags set INTEGER indexed\nelements steps list BLOB TEXT\nid from name\ndelete wins\nindex name rank\n";
+              elements tags set INTEGER indexed\nelements steps list BLOB TEXT\nid from name\ndelete wins\nindex name\nindex name rank\n";
     let sentences: Vec<String> =
         diff(&was.parse().unwrap(), &is.parse().unwrap()).iter().map(ToString::to_string).collect();
     let expected = [
