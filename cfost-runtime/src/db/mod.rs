@@ -42,7 +42,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::query::Sql;
 use crate::schema::{Model, ModelSchema, Synced};
-use crate::store::{OplogEntry, ReadConnection, Store, Table, Verification};
+use crate::store::{OplogEntry, ReadConnection, Store, Table, Verification, Waiting};
 use crate::sync::Replica;
 use replica::StoreReplica;
 
@@ -201,6 +201,15 @@ impl Db {
     /// When the database can't be read.
     pub fn replica(&self) -> Result<Arc<dyn Replica>> {
         Ok(Arc::new(StoreReplica::new(Arc::clone(&self.store))?))
+    }
+
+    /// The changes that are held and not shown yet, a log each, and what they wait for: an update of this app, a key,
+    /// its clock, or the rest of their transaction. All of them are kept and passed on.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.store.waiting()
     }
 
     /// Checks that nothing is damaged: every change against its hash chain and signatures, and every

@@ -4,9 +4,12 @@ use uuid::Uuid;
 
 use super::Db;
 use crate::error::Result;
+use crate::oplog::OplogError;
 use crate::oplog::newest::pretended::{with_newer_changes, with_newer_segments};
 use crate::schema::{ColumnSchema, DeletePolicy, Model, ModelSchema, RowValues, ValueRef};
-use crate::sync::Seqs;
+use crate::store::WaitsFor;
+use crate::sync::pipe::{End, Pipe};
+use crate::sync::{Event, Seqs};
 use crate::testing::{TestDevice, devices, sync};
 
 static SCHEMA: ModelSchema = ModelSchema {
@@ -69,6 +72,9 @@ fn tell(as_newer_app: AsNewerApp) -> Result<()> {
 
     sync(&older.db, &newer.db)?;
     assert_eq!(titles(&older.db), ["before", "of the older app"], "what isn't known waits, and what is behind it");
+    let [waiting] = &older.db.waiting()?[..] else { panic!("one log waits") };
+    assert_eq!((waiting.first_seq, waiting.changes), (2, 2));
+    assert!(waiting.to_string().ends_with("this app reads up to 1: update the app"), "{waiting}");
     let entries: Vec<_> = older.db.oplog()?.collect::<Result<_>>()?;
     assert_eq!(entries.len(), 3, "of what a newer app wrote there is nothing to tell");
     let verified = older.db.verify()?;
@@ -85,6 +91,7 @@ fn tell(as_newer_app: AsNewerApp) -> Result<()> {
             device.clock.advance(2_000);
             device.db.store.apply_waiting().unwrap();
             assert_eq!(titles(&device.db), ["after", "before", "of the newer app", "of the older app"]);
+            assert_eq!(device.db.waiting().unwrap(), []);
             assert!(device.db.verify().unwrap().is_sound());
         }
     });
@@ -120,4 +127,42 @@ fn a_restart_of_the_upgraded_app_shows_what_waited() {
         assert_eq!(titles(&upgraded), ["of the newer app"]);
         assert!(upgraded.verify().unwrap().is_sound());
     });
+}
+
+#[test]
+fn an_app_is_told_once_a_session_that_changes_wait_for_its_update() {
+    let all = devices(2, &[Model { schema: &SCHEMA }], 11).unwrap();
+    let [newer, older] = &all[..] else { unreachable!("two were asked for") };
+    let mut pipe = Pipe::connect(older.db.replica().unwrap(), newer.db.replica().unwrap(), 0).unwrap();
+    pipe.run();
+    let mut told = Vec::new();
+    for title in ["one", "two", "three"] {
+        with_newer_segments(|| insert(&newer.db, title));
+        pipe.changed(End::Listener);
+        pipe.run();
+        told.extend(pipe.take_events(End::Dialer).into_iter().filter_map(|event| match event {
+            Event::LogWaits { log, why, .. } => Some((log, why)),
+            _ => None,
+        }));
+    }
+    let [waiting] = &older.db.waiting().unwrap()[..] else { panic!("one log waits") };
+    assert_eq!((waiting.device, waiting.first_seq, waiting.changes), (newer.db.replica().unwrap().device(), 1, 3));
+    let why = OplogError::Newer { what: "segment", version: 2, known: 1 };
+    assert_eq!(told, [(waiting.log, why.clone())]);
+    assert_eq!(waiting.until, WaitsFor::Update(why));
+}
+
+#[test]
+fn changes_of_a_clock_that_is_ahead_are_told_to_wait_for_it() {
+    let all = devices(2, &[Model { schema: &SCHEMA }], 12).unwrap();
+    let [ahead, here] = &all[..] else { unreachable!("two were asked for") };
+    ahead.clock.advance(3_600_000);
+    insert(&ahead.db, "from the future");
+    sync(&here.db, &ahead.db).unwrap();
+    let [waiting] = &here.db.waiting().unwrap()[..] else { panic!("one log waits") };
+    let WaitsFor::Clock { at } = waiting.until else { panic!("{waiting}") };
+    assert_eq!(at.ms(), ahead.host.now_ms());
+    here.clock.advance(3_600_000);
+    assert_eq!(titles(&here.db), ["from the future"]);
+    assert_eq!(here.db.waiting().unwrap(), []);
 }

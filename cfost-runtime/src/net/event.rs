@@ -6,7 +6,7 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 
 pub use super::links::Transport;
-use crate::oplog::{DeviceId, Frontier, LogId, SpaceId};
+use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId};
 use crate::sync::{Build, Outdated, Refusal, Tally};
 
 /// Something happened between this device and others.
@@ -68,6 +68,16 @@ pub enum NodeEvent {
         log: LogId,
         /// Why.
         why: Refusal,
+    },
+    /// Changes of one log are kept and relayed, and can't be shown before this app is updated: a newer one wrote
+    /// them. [`Db::waiting`](crate::db::Db::waiting) tells of them for as long as it lasts.
+    LogWaits {
+        /// The space of the log.
+        space: SpaceId,
+        /// The log.
+        log: LogId,
+        /// What is too new in it.
+        why: OplogError,
     },
     /// A peer holds changes of this device that its own database does not: it was restored or copied.
     /// From now on it writes to a new log.

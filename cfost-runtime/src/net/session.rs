@@ -373,6 +373,10 @@ impl Worker {
                     tracing::warn!(%space, %log, ?why, "changes of a log can't be applied");
                     self.shared.tell(NodeEvent::LogSkipped { space, log, why });
                 }
+                Event::LogWaits { space, log, why } => {
+                    tracing::warn!(%space, %log, %why, "changes of a log wait for an update of this app");
+                    self.shared.tell(NodeEvent::LogWaits { space, log, why });
+                }
                 Event::OwnLogBehind { space, log } => {
                     self.shared.tell(NodeEvent::OwnLogBehind { space, log });
                     // The peer leaves the log out of this session; the next one brings both ways together.

@@ -54,6 +54,7 @@ mod text_writes;
 mod texts;
 mod touched;
 mod undo;
+mod waiting;
 mod watch;
 mod write;
 
@@ -69,6 +70,7 @@ pub use inspect::{DbFile, FileModel, FileSize};
 pub use rebuild::{Difference, Verification};
 pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
+pub use waiting::{Waiting, WaitsFor};
 
 pub(crate) use elements::read_elements;
 pub(crate) use evolve::OnMigration;

@@ -85,6 +85,8 @@ pub struct Applied {
     pub ops: u64,
     /// Per space: the newest change that is now durable of each log that the runs are of.
     pub heads: BTreeMap<SpaceId, Frontier>,
+    /// Logs that the runs are of, of which something is durable and waits for an update of this app, and why.
+    pub too_new: Vec<(SpaceId, LogId, OplogError)>,
     /// Runs that were not applied, or not to their end.
     pub refused: Vec<Refused>,
 }

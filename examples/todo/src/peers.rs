@@ -176,6 +176,10 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
             (name(*device)?, format!("runs a todo too old to sync with ({theirs}): update it there"))
         }
         NodeEvent::PeerRefused { peer, reason } => (peer.to_string(), format!("turned away: {reason}")),
+        NodeEvent::LogWaits { .. } => (
+            "this todo".to_owned(),
+            "is too old to show some changes; it keeps them, and shows them once it is updated".into(),
+        ),
         NodeEvent::LogSkipped { why, .. } => ("this device".to_owned(), format!("can't apply some changes: {why:?}")),
         _ => return Ok(()),
     };

@@ -144,6 +144,9 @@ impl Session {
         };
         self.incoming.frames += frames;
         self.note_arrived(&applied, &arrived);
+        for (space, log, why) in applied.too_new {
+            self.note_too_new(space, log, why);
+        }
         let mut again = self.note_refused(applied.refused, &arrived)?;
         if applied.changes > 0 {
             self.note_progress(applied.changes, applied.ops);
@@ -160,6 +163,13 @@ impl Session {
             let ours = applied.heads.get(&run.space).map_or(0, |heads| heads.head(run.log).seq);
             shared.peer_holds(run.log, run.last_seq);
             shared.compare(run.log, ours, run.last_seq);
+        }
+    }
+
+    /// Tells, once a session, that changes of a log are kept and can't be shown before an update.
+    fn note_too_new(&mut self, space: SpaceId, log: LogId, why: OplogError) {
+        if self.spaces.get_mut(&space).is_some_and(|shared| shared.too_new.insert(log)) {
+            self.output.events.push(Event::LogWaits { space, log, why });
         }
     }
 

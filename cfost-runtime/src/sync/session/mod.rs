@@ -20,7 +20,7 @@ use self::shared::Shared;
 use super::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, OUTBOX_BYTES_MAX};
 use super::message::{FRAME_HEAD_BYTES, Heads, Inbox, Message, first_frame};
 use super::{Build, ErrorCode, Refusal, Replica, ReplicaError, SyncError};
-use crate::oplog::{DeviceId, Frontier, LogId, SpaceId};
+use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId};
 
 /// What a driver gives to a [`Session`].
 #[derive(Debug)]
@@ -98,6 +98,16 @@ pub enum Event {
         log: LogId,
         /// Why: never [`Refusal::Gap`] or [`Refusal::Invalid`].
         why: Refusal,
+    },
+    /// Changes of a log are kept and relayed, and can't be shown before this app is updated: a newer one wrote them.
+    /// Comes once per session and log.
+    LogWaits {
+        /// Its space.
+        space: SpaceId,
+        /// The log.
+        log: LogId,
+        /// What is too new in it.
+        why: OplogError,
     },
     /// The peer holds changes of this device that this database does not: it was restored or copied.
     /// The replica has been told to start a new log.

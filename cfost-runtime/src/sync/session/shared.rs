@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) dirty: bool,
     /// Logs that are left out.
     pub(super) skipped: BTreeSet<LogId>,
+    /// Logs that hold what this build can't show, as was told.
+    pub(super) too_new: BTreeSet<LogId>,
     /// The round in which this side asked last, and the digest of what it then held.
     pub(super) asked: Option<(u32, [u8; 32])>,
     /// The digest of what the peer said to hold when it asked last.
