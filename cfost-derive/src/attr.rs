@@ -1,6 +1,6 @@
 //! Attributes as they are written: `#[synced(key, key = value, key(list))]`.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
@@ -196,4 +196,51 @@ pub(crate) fn options(attrs: &[Attribute], name: &str, cx: &mut Ctxt) -> Vec<Opt
         }
     }
     options
+}
+
+/// The tokens on one line, spaced by rules of our own: rustc's change with its versions, and the text is recorded.
+pub(crate) fn shown(tokens: &TokenStream) -> String {
+    let mut text = String::new();
+    let (mut word, mut parameters) = (false, false);
+    for token in tokens.clone() {
+        let is_word = !matches!(token, TokenTree::Punct(_));
+        match token {
+            TokenTree::Ident(_) | TokenTree::Literal(_) => {
+                if word {
+                    text.push(' ');
+                }
+                text.push_str(&token.to_string());
+            }
+            TokenTree::Punct(punct) => {
+                let (c, alone) = (punct.as_char(), punct.spacing() == Spacing::Alone);
+                parameters ^= c == '|';
+                let after = match c {
+                    ',' | ';' => true,
+                    ':' => alone && !text.ends_with(':'),
+                    '|' => !parameters,
+                    '>' => text.ends_with(['-', '=']),
+                    '=' | '&' => alone && (word || text.ends_with(['=', '!', '<', '>', '&'])),
+                    '+' | '-' | '*' | '/' | '%' => alone && word,
+                    _ => false,
+                };
+                let binary = matches!(c, '+' | '-' | '*' | '/' | '%' | '=' | '&');
+                let before = word && (binary || !alone && matches!(c, '!' | '|') || c == '|' && text.ends_with("move"));
+                text.push_str(if before { " " } else { "" });
+                text.push(c);
+                text.push_str(if after { " " } else { "" });
+            }
+            TokenTree::Group(group) => {
+                let inner = shown(&group.stream());
+                let brace = if text.ends_with(' ') || text.is_empty() { "" } else { " " };
+                text.push_str(&match group.delimiter() {
+                    Delimiter::Parenthesis => format!("({inner})"),
+                    Delimiter::Bracket => format!("[{inner}]"),
+                    Delimiter::Brace => format!("{brace}{{ {} }}", inner.trim_end()),
+                    Delimiter::None => inner,
+                });
+            }
+        }
+        word = is_word;
+    }
+    text.trim_end().to_owned()
 }

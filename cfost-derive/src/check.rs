@@ -10,6 +10,7 @@ use syn::ext::IdentExt;
 
 use crate::ctxt::Ctxt;
 use crate::ir::model::{Field, Model, Name, Rule, Since};
+use crate::ir::past::Made;
 use crate::names::{nearest, problem};
 
 /// Checks the whole model.
@@ -17,19 +18,26 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
     name(&model.table, cx);
     for field in &mut model.fields {
         let errors = cx.len();
-        rules(field, cx);
+        one_rule(&field.rules, cx);
         conflicts(field, cx);
         on_delete(field, cx);
         text_is_there(field, cfg!(feature = "text"), cx);
         default(field, cx);
         since(field, &model.ident, model.version, cx);
+        past::field(field, &model.ident, model.version, cx);
         field.unclear |= cx.len() > errors;
     }
     ids(model, cx);
+    for gone in &model.removed {
+        past::removed(gone, &model.ident, model.version, cx);
+    }
+    let clear = cx.len() == 0;
     id_from(model, cx);
     columns(model, cx);
     indexes(model, cx);
-    past::past(model, cx);
+    if clear {
+        past::names(model, cx);
+    }
 }
 
 /// Names that SQLite or CFOST take for themselves, or that no tool could quote.
@@ -40,8 +48,8 @@ fn name(name: &Name, cx: &mut Ctxt) {
 }
 
 /// A field has exactly one merge rule: two would give two values.
-fn rules(field: &Field, cx: &mut Ctxt) {
-    for pair in field.rules.windows(2) {
+fn one_rule(rules: &[(Ident, Rule)], cx: &mut Ctxt) {
+    for pair in rules.windows(2) {
         let (first, second) = (&pair[0].0, &pair[1].0);
         if first == second {
             cx.help(second, format_args!("'{first}' is there twice"), "keep one");
@@ -211,6 +219,12 @@ fn id_from(model: &Model, cx: &mut Ctxt) {
             Some(field) if field.id.is_some() => "it is the id",
             Some(field) if field.skip.is_some() => "it is skipped, so other devices don't have it",
             Some(field) if field.rule() != Rule::Lww => "its value changes, and an id never does",
+            Some(field) if field.steps.iter().any(|step| matches!(step.made, Made::Upgraded { .. })) => {
+                let message =
+                    format!("the id can't be made from '{text}': devices of before make it from other values");
+                cx.help(name, message, "keep the field as it was, and add another one for the upgraded values");
+                continue;
+            }
             Some(field) if field.begins() > 1 => "rows from before that field have their ids already",
             Some(_) => continue,
         };

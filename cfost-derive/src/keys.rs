@@ -104,6 +104,10 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Model, "table_name", "table = \"..\""),
     (Place::Model, "name", "table = \"..\""),
     (Place::Model, "rename", "table = \"..\""),
+    (Place::Model, "drop", "removed(name: Type = value, in = 2)"),
+    (Place::Model, "dropped", "removed(name: Type = value, in = 2)"),
+    (Place::Model, "remove", "removed(name: Type = value, in = 2)"),
+    (Place::Model, "deleted", "removed(name: Type = value, in = 2)"),
     (Place::Field, "primary_key", "id"),
     (Place::Field, "pk", "id"),
     (Place::Field, "key", "id"),
@@ -119,6 +123,14 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Field, "readonly", "immutable"),
     (Place::Field, "fts", "search"),
     (Place::Field, "full_text", "search"),
+    (Place::Field, "renamed", "renamed_from(\"old\", in = 2)"),
+    (Place::Field, "rename_from", "renamed_from(\"old\", in = 2)"),
+    (Place::Field, "alias", "renamed_from(\"old\", in = 2)"),
+    (Place::Field, "was", "renamed_from(\"old\", in = 2)"),
+    (Place::Field, "from", "upgrade(old, with = f)"),
+    (Place::Field, "migrate", "upgrade(old, with = f)"),
+    (Place::Field, "convert", "upgrade(old, with = f)"),
+    (Place::Field, "try_from", "upgrade(old, with = f)"),
     (Place::Field, "added", "since = 2"),
     (Place::Field, "added_in", "since = 2"),
     (Place::Rule, "last_writer_wins", "lww"),
@@ -128,9 +140,25 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Rule, "dict", "map"),
     (Place::Rule, "vec", "list"),
     (Place::Rule, "sequence", "list"),
+    (Place::Rule, "from", "changed_from(lww, in = 2)"),
+    (Place::Rule, "was", "changed_from(lww, in = 2)"),
     (Place::Variant, "fallback", "other"),
     (Place::Variant, "unknown", "other"),
     (Place::Variant, "name", "rename = \"..\""),
+    (Place::Renamed, "since", "in = 2"),
+    (Place::Renamed, "version", "in = 2"),
+    (Place::Upgrade, "version", "in = 2"),
+    (Place::Upgrade, "by", "with = f"),
+    (Place::Upgrade, "using", "with = f"),
+    (Place::Upgrade, "up", "with = f"),
+    (Place::Upgrade, "down", "back = g"),
+    (Place::Upgrade, "backward", "back = g"),
+    (Place::Upgrade, "reverse", "back = g"),
+    (Place::Upgrade, "downgrade", "back = g"),
+    (Place::Changed, "version", "in = 2"),
+    (Place::Changed, "since", "in = 2"),
+    (Place::Removed, "version", "in = 2"),
+    (Place::Removed, "default", "removed(name: Type = value, in = 2)"),
 ];
 
 /// Whether the option is supported in this place; if it isn't, says so.
@@ -163,6 +191,11 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
         Place::Renamed | Place::Upgrade | Place::Changed | Place::Removed | Place::Gone => &[],
     };
     let elsewhere = elsewhere.iter().filter(|other| **other != place);
+    let alias_elsewhere = || {
+        let is_alias = |other: &Place, (at, theirs, _): &&(Place, &str, &str)| at == other && *theirs == key;
+        let find = |other: &Place| ALIASES.iter().find(|alias| is_alias(other, alias));
+        elsewhere.clone().find_map(|other| find(other).map(|(_, _, ours)| other.direction(ours)))
+    };
     let home = elsewhere.clone().find(|other| other.supported().contains(&key) || other.later().contains(&key));
     let near = nearest(key, place.supported().iter().copied());
     let near_elsewhere = || {
@@ -173,6 +206,8 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
         cx.help(at, message, format_args!("CFOST's word for it is `{ours}`"));
     } else if let Some(home) = home {
         cx.help(at, message, home.direction(key));
+    } else if let Some(direction) = alias_elsewhere() {
+        cx.help(at, message, direction);
     } else if let Some(near) = near {
         cx.help(at, message, format_args!("did you mean `{near}`?"));
     } else if let Some(direction) = near_elsewhere() {

@@ -35,6 +35,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `index(a, b)` | an index over these fields, the most significant first; may be repeated |
 /// | `delete = wins` | a deleted row stays deleted; without it a later edit on another device brings it back |
 /// | `history` | each row's entries are indexed, so that its history is found fast |
+/// | `removed(..)` | a field of earlier versions; see below |
 /// | `crate = path` | where the `cfost` crate is, if it was renamed or is re-exported |
 ///
 /// On a field, in `#[synced(..)]`:
@@ -48,6 +49,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `default = 0` | the value in rows that were written without this field, one of the first version: a literal |
 /// | `since = 2` | the version of the model that brought this field; without it the first |
 /// | `backfill = 0` | beside `since`, as `default` without it: the value in rows from before; `Option`s and what merges need none |
+/// | `renamed_from("old", in = 2)` | what the column was called before version 2; may be repeated |
+/// | `upgrade(old, with = f, back = g)` | the values are made of those of a column of earlier versions; see below |
 /// | `immutable` | the field keeps the value that the row was inserted with |
 /// | `references = Model` | the field names a row of that model, by its id or an `Option` of it |
 /// | `on_delete = hide` | beside `references`: the row is not shown while the other one is deleted, which is so without the option |
@@ -70,6 +73,52 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `map` | `BTreeMap<K, V>` | each key has a value of its own, whose last writer wins |
 /// | `list` | `List<T>` | each element has an identity and a place: it is inserted, moved, set and removed by itself |
 /// | `text` | `Text` | edits are merged character by character; needs the feature `text` |
+/// | `changed_from(lww, in = 2)` | beside `counter`, `text` | before version 2 the last writer of a number or a `String` won |
+///
+/// # What fields were in earlier versions
+///
+/// Devices on earlier versions of the app go on syncing, so a field that changes says what it was. Each change is
+/// made by one version of the model, `in = N`, and a field has at most one in a version. The names are those of
+/// columns, which are the fields' unless `column` says otherwise.
+///
+/// ```ignore
+/// #[derive(Synced)]
+/// #[synced(version = 3, removed(done: bool = false, in = 3), removed(#[crdt(set)] labels, in = 2))]
+/// struct Todo {
+///     #[synced(id)]
+///     id: Uuid,
+///     #[synced(renamed_from("name", in = 2))]
+///     title: String,
+///     #[synced(since = 3, upgrade(rank, with = Priority::of_rank, back = |priority| priority.rank()))]
+///     priority: Priority,
+///     #[synced(upgrade(due, in = 3, with = Some, back = |due| due.unwrap_or(0)))]
+///     due: Option<i64>,
+///     #[crdt(counter, changed_from(lww, in = 2, back))]
+///     votes: i64,
+/// }
+/// ```
+///
+/// | change | in its parentheses | means |
+/// | --- | --- | --- |
+/// | `renamed_from` | `"old"` | the name before |
+/// | | `in = 2` | the version that renamed it |
+/// | `upgrade` | `old` | the column before; it may have been called as now |
+/// | | `with = f` | a function or a closure, `fn(Old) -> New`, pure and total: every device applies it for itself |
+/// | | `back = g` | `fn(New) -> Old`, what devices on earlier versions read; may be missing if `Old` is an `Option` |
+/// | | `in = 3` | the version that upgraded it; without it the field's `since` |
+/// | | `since = 2` | the version that `old` came with; without it the first, or the field's `since` if that is before `in` |
+/// | `changed_from` | `lww` | the rule before |
+/// | | `in = 2` | the version that changed it |
+/// | | `back` | every write also carries the merged value for earlier versions |
+/// | `removed` | `name: Type = literal` | what the column was, and what devices on earlier versions read in new rows |
+/// | | `name` | one that they can do without: an `Option`, or a column with a default |
+/// | | `#[crdt(set)] name` | one that merged; its type may be said, and is not needed |
+/// | | `in = 3` | the first version without it |
+/// | | `since = 2`, `renamed_from(..)`, `upgrade(..)` | as on the field that it was |
+///
+/// A closure says the type that it takes, unless the other function says it. Changes combine: their versions tell
+/// the order. The name of a column that was is not used again, since devices on earlier versions would take the new
+/// values for the old column's.
 #[proc_macro_derive(Synced, attributes(synced, crdt))]
 pub fn derive_synced(input: TokenStream) -> TokenStream {
     expand::synced(&parse_macro_input!(input as DeriveInput)).into()

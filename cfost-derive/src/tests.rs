@@ -5,7 +5,7 @@ use syn::DeriveInput;
 
 use crate::ctxt::Ctxt;
 use crate::ir::model::Model;
-use crate::{check, expand};
+use crate::{attr, check, expand};
 
 /// The input and its expansion, formatted.
 fn shown(input: &str, derive: impl Fn(&DeriveInput) -> TokenStream) -> String {
@@ -231,5 +231,27 @@ fn a_text_without_the_feature_names_the_feature() {
         assert_eq!(errors.is_none(), there);
         let Some(errors) = errors else { continue };
         assert!(errors.contains("'text' needs the feature `text`") && errors.contains("Cargo.toml"), "{errors}");
+    }
+}
+
+/// The text of a function is recorded in an app's lock, and must not change with rustc.
+#[test]
+fn a_function_is_shown_as_it_is_written() {
+    let written = [
+        "parse",
+        "crate::rank::of",
+        "Option::<i64>::unwrap_or_default",
+        "|rank: i64| rank.to_string()",
+        "|rank| rank.unwrap_or(-1)",
+        "|kg: i64| (kg + 1) as f64 * 2.5",
+        "|a: Option<i64>| -> i64 { a.map_or(0, |a| a - 1) }",
+        "|_| 0",
+        "|all: Map<String, [u8; 2]>| all.len()",
+        "|a: i64| a == 1 || a != -1 && !b",
+        "|a: Vec<Vec<u8>>| &a[0] == b",
+        "move |text: String| text == \"a, b\"",
+    ];
+    for text in written {
+        assert_eq!(attr::shown(&text.parse().expect("the tokens of a function")), text);
     }
 }

@@ -73,9 +73,17 @@ pub const fn one<Old, New>(function: fn(Old) -> New) -> fn(Old) -> New {
     function
 }
 
-/// A function that upgrades a column, beside the one that goes the other way: each says the types of the other.
-pub const fn both<A, B>(function: fn(A) -> B, _other: fn(B) -> A) -> fn(A) -> B {
-    function
+/// A function that upgrades a column, and the one back.
+pub type Both<Old, New> = (fn(Old) -> New, fn(New) -> Old);
+
+/// A function that upgrades a column, and the one back: each may say the types of the other.
+pub const fn both<Old, New>(with: fn(Old) -> New, back: fn(New) -> Old) -> Both<Old, New> {
+    (with, back)
+}
+
+/// Whether an upgrade takes what the one before makes, as far as the database tells types apart.
+pub const fn chained<A, B: Column, C: Column, D>(_: fn(A) -> B, _: fn(C) -> D) -> bool {
+    B::TYPE as u8 == C::TYPE as u8 && B::NULLABLE == C::NULLABLE
 }
 
 /// A column whose words are searched. The type is there for rustc to say what has none.

@@ -1,9 +1,11 @@
 //! What fields were in earlier versions: the `past` of columns and collections, and what was removed.
 
-use proc_macro2::{Delimiter, Ident, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
 
-use crate::expand::synced::rule;
+use crate::attr::shown;
+use crate::expand::synced::{assertion, located, rule};
 use crate::ir::forms::{Form, Line, Lines};
 use crate::ir::model::{Field, Model, Rule};
 use crate::ir::past::{Made, Removed, Step};
@@ -13,9 +15,13 @@ pub(crate) fn was(field: &Field, line: &Line<'_>, rt: &TokenStream) -> Option<To
     if line.steps.is_empty() {
         return None;
     }
-    let op_name = &line.last().op_name;
-    let past = if field.is_collection() { names(line, rt) } else { Column::of_field(field, line, rt).forms() };
+    let (op_name, past) = (&line.last().op_name, past(field, line, rt));
     Some(quote!(.was(#op_name, &[#(#past),*])))
+}
+
+/// What a column or a collection was, newest first.
+pub(crate) fn past(field: &Field, line: &Line<'_>, rt: &TokenStream) -> Vec<TokenStream> {
+    if field.is_collection() { names(line, rt) } else { Column::of_field(field, line, rt).forms() }
 }
 
 /// `ModelSchema::removed` and `ModelSchema::removed_collections`.
@@ -29,6 +35,39 @@ pub(crate) fn removed(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> (To
     });
     let collections = collections.into_iter().map(|(gone, line)| collection(gone, line, rt));
     (quote!(&[#(#columns),*]), quote!(&[#(#collections),*]))
+}
+
+/// What rustc is to make sure of, since only the types say it: older versions can read what newer ones write, and each
+/// upgrade takes what the one before makes.
+pub(crate) fn readable(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> TokenStream {
+    let ident = &model.ident;
+    let schema = quote!(<#ident as #rt::Synced>::SCHEMA);
+    let mut checks = TokenStream::new();
+    let columns = model.fields.iter().zip(&lines.fields).filter(|(field, _)| field.is_column());
+    for (n, (field, line)) in columns.enumerate() {
+        let Some(line) = line else { continue };
+        let column = Column::of_field(field, line, rt);
+        checks.extend(column.readable(&|at| quote!(#schema.columns[#n].past[#at])));
+    }
+    let removed = model.removed.iter().zip(&lines.removed).filter(|(gone, _)| !gone.rule().has_elements());
+    for (n, (gone, line)) in removed.enumerate() {
+        let column = Column::of_removed(gone, line, rt);
+        checks.extend(column.readable(&|at| quote!(#schema.removed[#n][#at + 1])));
+        // A required column that came later had a backfill, with which older versions read rows without it.
+        let Some(ty) = gone.ty.as_ref().filter(|_| gone.filler.is_none() && gone.begins() == 1) else { continue };
+        let (name, version) = (&gone.name.text, gone.version.version);
+        let message = format!(
+            "'{name}' was removed, but devices on version {} can't show a row without it\n\
+             help: write `removed({name}: {} = .., in = {version})`, with what they read instead, or without the type \
+             if the column had a default",
+            version - 1,
+            shown(&ty.to_token_stream()),
+        );
+        if gone.rule() == Rule::Lww {
+            checks.extend(assertion(ty.span(), &quote!(#schema.removed[#n][0].nullable), &message, rt));
+        }
+    }
+    checks
 }
 
 /// A collection that a version removed.
@@ -111,7 +150,9 @@ impl<'a> Column<'a> {
         let (names, versions) = (quote!((#name, #op_name)), quote!((#since, #until)));
         let rule = rule_name(form.rule);
         let past = match (self.line.upgrade_after(at).and_then(|upgrade| self.functions(upgrade)), &self.ty) {
-            (Some((with, _)), _) => quote!(#rt::Past::taken(#names, #versions, #with, #change)),
+            (Some((with, _)), _) => {
+                quote!(#rt::Past::taken(#names, #versions, #with, #change))
+            }
             (None, Some(ty)) => quote!(#rt::Past::column::<#ty>(#names, #rt::MergeRule::#rule, #versions, #change)),
             (None, None) => quote!(#rt::Past::untyped(#names, #rt::MergeRule::#rule, #versions, #change)),
         };
@@ -135,20 +176,63 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// The functions of an upgrade. Each says the type of the other, and the field's type that of the last.
+    /// What rustc makes sure of; `past` is the form with this place, newest first.
+    fn readable(&self, past: &dyn Fn(usize) -> TokenStream) -> TokenStream {
+        let (rt, steps) = (self.rt, &self.line.steps);
+        let mut checks = TokenStream::new();
+        for (at, step) in steps.iter().enumerate() {
+            let Made::Upgraded { from, with, back, .. } = &step.made else { continue };
+            let (from, version) = (&from.text, step.version.version);
+            if back.is_none() {
+                let form = past(steps.len() - 1 - at);
+                let message = format!(
+                    "'upgrade' of '{from}' has no way back: devices on version {} couldn't show rows that version \
+                     {version} creates\n\
+                     help: write `upgrade({from}, with = {}, back = |new| ..)`, with a value that they can read",
+                    version - 1,
+                    shown(with),
+                );
+                checks.extend(assertion(step.key.span(), &quote!(#form.nullable), &message, rt));
+            }
+            let next = self.line.upgrade_after(at + 1);
+            if let Some(next) = next
+                && let (Some((made, _)), Some((taken, _))) = (self.functions(at), self.functions(next))
+            {
+                let message = format!(
+                    "version {version} doesn't make of '{from}' what version {} takes\n\
+                     help: `with` takes the type that the `with` before it returns, or one stored as the same",
+                    steps[next].version.version,
+                );
+                let holds = quote!(#rt::chained(#made, #taken));
+                checks.extend(assertion(steps[next].key.span(), &holds, &message, rt));
+            }
+        }
+        checks
+    }
+
+    /// The functions of an upgrade. The field's type says what the last one makes, and each the types of the one back.
     fn functions(&self, at: usize) -> Option<(TokenStream, Option<TokenStream>)> {
         let rt = self.rt;
         let new = match &self.ty {
             Some(ty) if self.line.upgrade_after(at + 1).is_none() => ty.clone(),
             _ => quote!(_),
         };
-        match &self.line.steps.get(at)?.made {
-            Made::Upgraded { with, back: Some(back), .. } => {
-                Some((quote!(#rt::both::<_, #new>(#with, #back)), Some(quote!(#rt::both::<#new, _>(#back, #with)))))
-            }
-            Made::Upgraded { with, back: None, .. } => Some((quote!(#rt::one::<_, #new>(#with)), None)),
-            Made::Renamed { .. } | Made::Rule { .. } => None,
-        }
+        let Made::Upgraded { with, back, .. } = &self.line.steps.get(at)?.made else { return None };
+        // Spanned at the function, so that rustc says there that it takes what no column holds.
+        let here = |tokens: TokenStream| tokens.into_iter().map(|token| located(token, with.span()));
+        let call = |name: &str, arguments: TokenStream| {
+            let name = Ident::new(name, Span::call_site());
+            let (begin, end) = (here(quote!(#rt::#name::<_,)), here(quote!(>(#arguments))));
+            quote!(#(#begin)* #new #(#end)*)
+        };
+        let with = call("one", with.clone());
+        let Some(back) = back else { return Some((with, None)) };
+        let both = call("both", quote!(#with, #back));
+        let [there, back] = [quote!(.0), quote!(.1)].map(|place| {
+            let place = here(place);
+            quote!(#both #(#place)*)
+        });
+        Some((there, Some(back)))
     }
 }
 
@@ -172,40 +256,4 @@ fn functions(step: &Step) -> Option<String> {
     };
     let back = back.as_ref().map(|back| format!(", back = {}", shown(back)));
     Some(format!("with = {}{}", shown(with), back.unwrap_or_default()))
-}
-
-/// The tokens on one line, spaced by rules of our own: rustc's change with its versions, and the text is recorded.
-fn shown(tokens: &TokenStream) -> String {
-    let mut text = String::new();
-    let mut word = false;
-    for token in tokens.clone() {
-        match token {
-            TokenTree::Ident(_) | TokenTree::Literal(_) => {
-                if word {
-                    text.push(' ');
-                }
-                text.push_str(&token.to_string());
-                word = true;
-            }
-            TokenTree::Punct(punct) => {
-                let spaced = matches!(punct.as_char(), ',' | ';') || punct.as_char() == ':' && !text.ends_with(':');
-                text.push(punct.as_char());
-                if spaced && punct.spacing() == Spacing::Alone {
-                    text.push(' ');
-                }
-                word = false;
-            }
-            TokenTree::Group(group) => {
-                let inner = shown(&group.stream());
-                text.push_str(&match group.delimiter() {
-                    Delimiter::Parenthesis => format!("({inner})"),
-                    Delimiter::Bracket => format!("[{inner}]"),
-                    Delimiter::Brace => format!(" {{ {inner} }}"),
-                    Delimiter::None => inner,
-                });
-                word = true;
-            }
-        }
-    }
-    text
 }

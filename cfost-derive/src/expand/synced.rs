@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
 use crate::expand::past;
-use crate::ir::forms::{Line, Lines};
+use crate::ir::forms::Lines;
 use crate::ir::model::{Field, Model, OnDelete, References, Rule};
 
 /// The implementation for a model that passed all checks.
@@ -45,6 +45,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let table = &model.table.text;
     let (columns_ty, columns_struct, columns) = columns(model, rt);
     let old_rows = old_rows(model, rt);
+    let readable = past::readable(model, &lines, rt);
     in_const(&quote! {
         #columns_struct
         #[automatically_derived]
@@ -63,6 +64,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             };
         }
         #old_rows
+        #readable
     })
 }
 
@@ -129,9 +131,14 @@ fn schema(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> TokenStream {
     let (table, version) = (&model.table.text, model.version);
     let id = model.fields.iter().find(|field| field.id.is_some()).map(|field| &field.column.text);
     let stored = || model.fields.iter().zip(&lines.fields).filter_map(|(field, line)| Some((field, line.as_ref()?)));
-    let columns = stored().filter(|(field, _)| field.is_column()).map(|(field, line)| column(field, line, model, rt));
-    let collections =
-        stored().filter(|(field, _)| field.is_collection()).map(|(field, line)| collection(field, line, rt));
+    let columns = stored().filter(|(field, _)| field.is_column()).map(|(field, line)| {
+        let (column, was) = (column(field, model, rt), past::was(field, line, rt));
+        quote!(#column #was)
+    });
+    let collections = stored().filter(|(field, _)| field.is_collection()).map(|(field, line)| {
+        let (collection, was) = (collection(field, rt), past::was(field, line, rt));
+        quote!(#collection #was)
+    });
     let (removed, removed_collections) = past::removed(model, lines, rt);
     let indexed = model.fields.iter().filter(|field| field.index.is_some() && field.is_column());
     let over_one = indexed.map(|field| vec![&field.column.text]);
@@ -176,8 +183,12 @@ pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
     let lines = Lines::of(model);
     let clear = model.fields.iter().zip(&lines.fields).filter(|(field, _)| !field.unclear && field.id.is_none());
     let checks = clear.filter_map(|(field, line)| match (line, &field.default) {
-        (Some(line), _) if field.is_collection() => Some(collection(field, line, rt)),
-        (Some(line), _) => Some(column(field, line, model, rt)),
+        // What it was is no constant here, and so can't be borrowed for good.
+        (Some(_), _) if field.is_collection() => Some(collection(field, rt)),
+        (Some(line), _) => {
+            let (column, past) = (column(field, model, rt), past::past(field, line, rt));
+            Some(quote!((#column, #(#past),*)))
+        }
         (None, None) => {
             let ty = &field.ty;
             Some(quote!(<#ty as #rt::Default>::default()))
@@ -188,7 +199,7 @@ pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
 }
 
 /// The `ColumnSchema` of a field of one value. It is here that rustc checks that the field's type fits.
-fn column(field: &Field, line: &Line<'_>, model: &Model, rt: &TokenStream) -> TokenStream {
+fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
     let schema = match field.rule() {
         Rule::Lww => quote!(#rt::ColumnSchema::lww::<#ty>(#name, #column)),
@@ -217,8 +228,7 @@ fn column(field: &Field, line: &Line<'_>, model: &Model, rt: &TokenStream) -> To
         let literal = &default.value;
         Some(quote!(.default_to::<#ty>({ let literal: <#ty as #rt::Column>::Literal = #literal; literal }, #constant)))
     });
-    let was = past::was(field, line, rt);
-    quote!(#schema #since #was #immutable #references #default)
+    quote!(#schema #since #immutable #references #default)
 }
 
 /// The version that a field came with.
@@ -228,7 +238,7 @@ fn since(field: &Field) -> Option<TokenStream> {
 }
 
 /// The same token, shown somewhere else.
-fn located(mut token: TokenTree, at: Span) -> TokenTree {
+pub(crate) fn located(mut token: TokenTree, at: Span) -> TokenTree {
     token.set_span(token.span().located_at(at));
     token
 }
@@ -253,22 +263,25 @@ fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
             field.name(),
             field.begins()
         );
-        // Where rustc shows what a constant panics with is where the code of the panic is.
-        let assert: TokenStream = quote!(#rt::assert!).into_iter().map(|token| located(token, span)).collect();
-        quote_spanned!(span=> const _: () = #assert(
-            <#ident as #rt::Synced>::SCHEMA.columns[#n].has_value_in_old_rows(), "{}", #message
-        );)
+        let has_value = quote!(<#ident as #rt::Synced>::SCHEMA.columns[#n].has_value_in_old_rows());
+        assertion(span, &has_value, &message, rt)
     });
     checks.collect()
 }
 
+/// What rustc makes sure of, or says this here.
+pub(crate) fn assertion(at: Span, holds: &TokenStream, message: &str, rt: &TokenStream) -> TokenStream {
+    // Where rustc shows what a constant panics with is where the code of the panic is.
+    let assert: TokenStream = quote!(#rt::assert!).into_iter().map(|token| located(token, at)).collect();
+    quote_spanned!(at=> const _: () = #assert(#holds, "{}", #message);)
+}
+
 /// The `CollectionSchema` of a field with elements.
-fn collection(field: &Field, line: &Line<'_>, rt: &TokenStream) -> TokenStream {
+fn collection(field: &Field, rt: &TokenStream) -> TokenStream {
     let (ty, name, column, rule) = (&field.ty, field.name(), &field.column.text, rule(field.rule(), rt));
     let indexed = field.index.is_some().then(|| quote!(.indexed()));
     let since = since(field);
-    let was = past::was(field, line, rt);
-    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #was #indexed)
+    quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #indexed)
 }
 
 /// The column whose words are searched.

@@ -100,23 +100,37 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
+    /// The rules by their names.
+    const NAMED: [(&str, Self); 6] = [
+        ("lww", Self::Lww),
+        ("counter", Self::Counter),
+        ("set", Self::Set),
+        ("map", Self::Map),
+        ("list", Self::List),
+        ("text", Self::Text),
+    ];
+
     /// The rule with this name; of a misspelt name the one that was probably meant.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        let rules = [
-            ("lww", Self::Lww),
-            ("counter", Self::Counter),
-            ("set", Self::Set),
-            ("map", Self::Map),
-            ("list", Self::List),
-            ("text", Self::Text),
-        ];
-        let near = nearest(name, rules.map(|(name, _)| name))?;
-        rules.into_iter().find_map(|(name, rule)| (name == near).then_some(rule))
+        let near = nearest(name, Self::NAMED.map(|(name, _)| name))?;
+        Self::NAMED.into_iter().find_map(|(name, rule)| (name == near).then_some(rule))
+    }
+
+    /// The rule's name.
+    pub(crate) fn word(self) -> &'static str {
+        Self::NAMED.into_iter().find_map(|(name, rule)| (rule == self).then_some(name)).unwrap_or_default()
     }
 
     /// Whether a field with the rule has elements, in a table of their own, and no column.
     pub(crate) fn has_elements(self) -> bool {
         matches!(self, Self::Set | Self::Map | Self::List)
+    }
+}
+
+impl Name {
+    /// A token where the name is written, for errors.
+    pub(crate) fn token(&self) -> Ident {
+        Ident::new("name", self.span)
     }
 }
 

@@ -6,7 +6,7 @@ use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, LitStr, Token, Type};
 
-use crate::attr::{Form, Opt, expression, options};
+use crate::attr::{Form, Opt, expression, options, shown};
 use crate::ctxt::Ctxt;
 use crate::ir::Once;
 use crate::ir::model::{Default, Name, Rule, Since, version};
@@ -72,6 +72,7 @@ impl Removed {
         let rules = rules(&attrs, cx);
         let filler = filler.map(|value| Default { key: opt.key.clone(), value });
         let (mut since, mut until, mut steps, mut once) = (None, None, Vec::new(), Once::default());
+        let errors = cx.len();
         for inner in opts {
             if !keys::check(&inner, Place::Removed, cx) {
                 continue;
@@ -83,7 +84,7 @@ impl Removed {
                 _ => since = Some(since_of(inner, cx)?),
             }
         }
-        if until.is_none() {
+        if until.is_none() && cx.len() == errors {
             missing_in(&opt.key, &format!("removed({}, in = 2)", name.text), cx);
         }
         let steps = settled(steps, None, cx);
@@ -107,26 +108,29 @@ pub(crate) struct Unsettled {
     key: Ident,
     version: Option<Since>,
     made: Made,
+    /// Whether its options have an error.
+    unclear: bool,
 }
 
 /// `renamed_from(..)`, `upgrade(..)` or `changed_from(..)`.
 pub(crate) fn step(opt: Opt, cx: &mut Ctxt) -> Option<Unsettled> {
+    let errors = cx.len();
     let (version, made) = match opt.name().as_str() {
         "renamed_from" => renamed(&opt, cx)?,
         "upgrade" => upgraded(&opt, cx)?,
         _ => changed(&opt, cx)?,
     };
-    Some(Unsettled { key: opt.key, version, made })
+    Some(Unsettled { key: opt.key, version, made, unclear: cx.len() > errors })
 }
 
 /// The steps, oldest first. An upgrade without `in` is by the version that brought the field.
 pub(crate) fn settled(steps: Vec<Unsettled>, since: Option<&Since>, cx: &mut Ctxt) -> Vec<Step> {
     let settle = |step: Unsettled| {
         let version = step.version.or_else(|| since.cloned().filter(|_| matches!(step.made, Made::Upgraded { .. })));
-        if version.is_none() {
+        if version.is_none() && !step.unclear {
             let example = match &step.made {
                 Made::Renamed { from } => format!("renamed_from(\"{}\", in = 2)", from.text),
-                Made::Upgraded { from, with, .. } => format!("upgrade({}, in = 2, with = {with})", from.text),
+                Made::Upgraded { from, with, .. } => format!("upgrade({}, in = 2, with = {})", from.text, shown(with)),
                 Made::Rule { from, .. } => format!("changed_from({from}, in = 2)"),
             };
             missing_in(&step.key, &example, cx);
@@ -163,6 +167,7 @@ fn renamed(opt: &Opt, cx: &mut Ctxt) -> Option<(Option<Since>, Made)> {
 fn upgraded(opt: &Opt, cx: &mut Ctxt) -> Option<(Option<Since>, Made)> {
     let (from, opts) = named(opt, "old, with = f, back = g", cx)?;
     let (mut version, mut since, mut with, mut back, mut once) = (None, None, None, None, Once::default());
+    let errors = cx.len();
     for inner in opts {
         if !keys::check(&inner, Place::Upgrade, cx) || !once.first(&inner, cx) {
             continue;
@@ -174,7 +179,7 @@ fn upgraded(opt: &Opt, cx: &mut Ctxt) -> Option<(Option<Since>, Made)> {
             _ => back = Some(inner.value(cx, "function")?),
         }
     }
-    if with.is_none() {
+    if with.is_none() && cx.len() == errors {
         let message = format!("'upgrade' needs the function that makes a value of '{}' one of this field", from.text);
         cx.help(&opt.key, message, format_args!("write `upgrade({}, with = |old: OldType| ..)`", from.text));
     }
@@ -243,6 +248,9 @@ fn name(input: ParseStream<'_>) -> syn::Result<Name> {
     if input.peek(LitStr) {
         let text: LitStr = input.parse()?;
         return Ok(Name { text: text.value(), span: text.span() });
+    }
+    if input.peek(Token![in]) {
+        return Err(input.error("expected the name that the column had"));
     }
     let ident = Ident::parse_any(input)?;
     Ok(Name { text: ident.unraw().to_string(), span: ident.span() })

@@ -92,14 +92,14 @@ fn an_upgraded_column_begins_another_one_in_ops() {
     assert_eq!(op_name, "rating@4");
     assert_eq!(
         past,
-        ["rating/rating 1..4 INTEGER lww Upgraded { back: true } with = Some, back = |rating|rating.unwrap_or(-1)"]
+        ["rating/rating 1..4 INTEGER lww Upgraded { back: true } with = Some, back = |rating| rating.unwrap_or(-1)"]
     );
     let (op_name, past) = past_of("type");
     assert_eq!(op_name, "type@3");
     assert_eq!(
         past,
         ["type/type 2..3 TEXT NULL lww Upgraded { back: false } \
-          with = |kind: Option<String>|kind.unwrap_or_default()"]
+          with = |kind: Option<String>| kind.unwrap_or_default()"]
     );
 }
 
@@ -111,9 +111,9 @@ fn renames_and_upgrades_go_together() {
         past,
         [
             "length/length 3..5 TEXT lww Upgraded { back: true } \
-             with = |size: String|Some(size), back = Option::unwrap_or_default",
+             with = |size: String| Some(size), back = Option::unwrap_or_default",
             "length/size 2..3 INTEGER lww Upgraded { back: true } \
-             with = |size: i64|size.to_string(), back = |size: String|size.parse().unwrap_or(0)",
+             with = |size: i64| size.to_string(), back = |size: String| size.parse().unwrap_or(0)",
             "size/size 1..2 INTEGER lww Renamed ",
         ]
     );
@@ -142,7 +142,7 @@ fn what_was_removed_is_known_with_what_older_versions_read() {
             vec!["body/body 2..3 TEXT text Removed { filler: None } "],
             vec![
                 "weight/weight@3 3..5 REAL lww Removed { filler: Some(Real(1.0)) } ",
-                "weight/weight 1..3 INTEGER lww Upgraded { back: true } with = |kg: i32|f64::from(kg), back = |_|0"
+                "weight/weight 1..3 INTEGER lww Upgraded { back: true } with = |kg: i32| f64::from(kg), back = |_| 0"
             ],
         ]
     );
