@@ -38,7 +38,7 @@ use crate::schema::{ColumnSchema, Value, ValueRef};
 /// Applies changes within one SQL transaction.
 pub(super) struct Applier<'c> {
     /// Where the changes are read from.
-    source: &'c Connection,
+    pub(super) source: &'c Connection,
     tables: &'c [Table],
     /// The tables to apply to: a rebuild may be of some alone.
     chosen: Option<&'c [bool]>,
@@ -348,9 +348,14 @@ impl<'c> Applier<'c> {
             true
         } else {
             let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
-            let effects: Vec<_> = (fit.columns.iter().zip(op.values))
-                .filter_map(|(target, value)| self.effect(table, op, (*target)?, plain(value)?))
-                .collect();
+            let effects = fit.columns.iter().zip(op.values);
+            let mut effects: Vec<_> =
+                effects.filter_map(|(target, value)| self.effect(table, op, (*target)?, plain(value)?)).collect();
+            if fit.bases {
+                #[cfg(feature = "text")]
+                self.settle_row((table, op.row), context)?;
+                self.write_bases(table, op, fit, stamp, context, &mut effects)?;
+            }
             let row_op = RowOp { stamp, life, effects };
             #[cfg(feature = "text")]
             let shown = self.merge(table, op, fit, context, row_op)?;
@@ -387,6 +392,7 @@ impl<'c> Applier<'c> {
                 let fits = fits(value, schema.sql_type, schema.nullable);
                 fits.then(|| table.effect(op.kind, column, value.clone()))?.map(|effect| (column, effect))
             }
+            Target::Older(older) if matches!(table.forms.arrives(older), Some(Arrives::Base(_))) => None,
             Target::Older(older) => match table.forms.convert(older, value) {
                 Ok(Some((Arrives::Column(column), value))) => {
                     table.effect(op.kind, column, value.into()).map(|effect| (column, effect))
@@ -449,6 +455,8 @@ pub(super) struct ShapeFit {
     whole: Option<Whole>,
     /// Whether one of the columns is a collection.
     elements: bool,
+    /// Whether one of them is what a column begins with that merges by another rule now.
+    pub(super) bases: bool,
 }
 
 /// Where a create has the model's columns.
@@ -463,10 +471,15 @@ impl ShapeFit {
     /// Of the shape of an op, which an app wrote with this version of the model.
     fn new(table: &Table, version: u32, op: &Op<'_, '_>) -> Self {
         // A column that the model doesn't have stays in the oplog.
-        let columns: Vec<_> = op.columns.iter().map(|named| table.forms.target(named, version)).collect();
+        let columns: Vec<_> = op.columns.iter().map(|named| table.forms.target(named, op.kind, version)).collect();
         let elements = columns.iter().any(|target| matches!(target, Some(Target::Elements(_))));
-        let whole = if op.kind == OpKind::Create { Whole::of(table, &columns) } else { None };
-        Self { whole, elements, columns }
+        let is_base = |target: &Option<Target>| match *target {
+            Some(Target::Older(older)) => matches!(table.forms.arrives(older), Some(Arrives::Base(_))),
+            _ => false,
+        };
+        let bases = columns.iter().any(is_base);
+        let whole = if op.kind == OpKind::Create && !bases { Whole::of(table, &columns) } else { None };
+        Self { whole, elements, bases, columns }
     }
 }
 
@@ -492,7 +505,7 @@ impl Whole {
     }
 }
 
-fn plain<'r, 'a>(value: &'r OpValue<'a>) -> Option<&'r ValueRef<'a>> {
+pub(super) fn plain<'r, 'a>(value: &'r OpValue<'a>) -> Option<&'r ValueRef<'a>> {
     match value {
         OpValue::Plain(value) => Some(value),
         OpValue::Composite(_) => None,

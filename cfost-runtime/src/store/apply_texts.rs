@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::apply::{Applier, Context, ShapeFit};
 use super::forms::Target;
+use super::generations;
 use super::history::RowKey;
 use super::table::Table;
 use super::texts::{Merged, TextAt};
 use super::{Registry, StoreError};
 use crate::crdt::text::peer_of;
-use crate::crdt::{Effect, Row, RowOp};
+use crate::crdt::{Effect, Row, RowOp, Stamp};
 use crate::oplog::{Op, OpKind, OpValue};
 use crate::schema::{MergeRule, Value};
 
@@ -67,16 +68,18 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn settle_row(&mut self, (table, id): RowKey, context: &mut Context<'_>) -> Result<(), StoreError> {
+    /// The same for one row.
+    pub(super) fn settle_row(&mut self, (table, id): RowKey, context: &mut Context<'_>) -> Result<(), StoreError> {
         let Some(Changed { mut row, changed, columns, texts }) = self.unwritten.rows.remove(&(table, id)) else {
             return Ok(());
         };
         if !changed {
             return Ok(());
         }
+        let conn = self.rows.conn;
         for column in texts {
-            let at = TextAt::new(self.rows.tables[table].schema, column, id);
-            row.values[column] = Value::Text(context.texts.plain(self.rows.conn, at)?);
+            let (at, _) = generations::shown(conn, TextAt::new(self.rows.tables[table].schema, column, id))?;
+            row.values[column] = Value::Text(context.texts.plain(conn, at)?);
         }
         let columns: Vec<usize> = columns.into_iter().collect();
         self.rows.update(table, &id, &row, &columns)
@@ -92,8 +95,8 @@ impl Applier<'_> {
         mut row_op: RowOp<Value>,
     ) -> Result<bool, StoreError> {
         let in_memory = self.merges_in_memory(table, op, fit, &row_op.effects, context)?;
-        let number = row_op.stamp.writer.0;
-        let texts = self.merge_texts((table, in_memory), op, fit, context, number, &mut row_op.effects)?;
+        let stamp = row_op.stamp;
+        let texts = self.merge_texts((table, in_memory), op, fit, context, stamp, &mut row_op.effects)?;
         if in_memory {
             self.merge_in_memory((table, &op.row), row_op, texts, context.registry);
             return Ok(true);
@@ -113,7 +116,8 @@ impl Applier<'_> {
     ) -> Result<bool, StoreError> {
         let key = (table, op.row);
         let links = &self.rows.tables[table].links;
-        let is_edit = op.kind == OpKind::Update && !effects.iter().any(|(column, _)| links.any_parent(&[*column]));
+        let is_edit =
+            op.kind == OpKind::Update && !fit.bases && !effects.iter().any(|(column, _)| links.any_parent(&[*column]));
         if is_edit && self.unwritten.rows.contains_key(&key) {
             return Ok(true);
         }
@@ -154,24 +158,29 @@ impl Applier<'_> {
     /// Merges what an op says of a row's texts, and adds what that makes of their columns to its effects. Returns
     /// the texts that are to be had from their documents; none if the row is written at once.
     fn merge_texts(
-        &self,
+        &mut self,
         (table, in_memory): (usize, bool),
         op: &Op<'_, '_>,
         fit: &ShapeFit,
         context: &mut Context<'_>,
-        number: u32,
+        stamp: Stamp,
         effects: &mut Vec<(usize, Effect<Value>)>,
     ) -> Result<EditedTexts, StoreError> {
         let schema = self.rows.tables[table].schema;
         let (conn, mut later) = (self.rows.conn, EditedTexts::new());
         for (target, value) in fit.columns.iter().zip(op.values) {
             let (Some(Target::Column(column)), OpValue::Composite(payload)) = (*target, value) else { continue };
-            let Some(log) = context.registry.get(number) else { continue };
+            let Some(log) = context.registry.get(stamp.writer.0) else { continue };
             if schema.columns[column].rule != MergeRule::Text {
                 continue;
             }
             let at = TextAt::new(schema, column, op.row);
-            let shown = match context.texts.merge(conn, at, peer_of(log.id.as_bytes()), payload)? {
+            let merged = if at.has_generations {
+                self.edit_generation((table, column), (&op.row, payload), stamp, context)?
+            } else {
+                context.texts.merge(conn, at, peer_of(log.id.as_bytes()), payload)?
+            };
+            let shown = match merged {
                 None => continue,
                 Some(Merged::Same) => None,
                 Some(Merged::Begun(text)) => Some(text),
@@ -179,7 +188,7 @@ impl Applier<'_> {
                     later.push(column);
                     None
                 }
-                Some(Merged::Edited) => Some(context.texts.plain(conn, at)?),
+                Some(Merged::Edited) => Some(context.texts.plain(conn, generations::shown(conn, at)?.0)?),
             };
             effects.push((column, Effect::Merged(shown.map(Value::Text))));
         }

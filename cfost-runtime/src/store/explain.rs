@@ -28,7 +28,11 @@ impl Store {
                 return Err(HistoryError::NeverExisted { table: self.tables[table].schema.table, id }.into());
             }
             for Entry { entry, .. } in &mut entries {
-                entry.data = self.tables[table].forms.translated(std::mem::take(&mut entry.data), entry.schema_version);
+                entry.data = self.tables[table].forms.translated(
+                    std::mem::take(&mut entry.data),
+                    entry.op_type,
+                    entry.schema_version,
+                );
             }
             let mut rows = Rows::new(conn, &self.tables);
             let (place, row) = rows.load(table, &id, &state.hidden)?;
@@ -115,14 +119,22 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// What each device has added to a counter.
+    /// What each device has added to a counter. Of a counter that was a value in earlier versions, the value that was
+    /// written last counts as added by its device.
     fn added(&self, column: &ColumnSchema) -> Vec<Added> {
         let mut by_device: BTreeMap<_, (usize, i64, &OplogEntry)> = BTreeMap::new();
+        let of_column = |entry: &'a OplogEntry| entry.data.iter().filter(|(name, _)| name == column.name);
+        let is_base = |entry: &'a Entry| of_column(&entry.entry).any(|(_, data)| matches!(data, OpData::Write(_)));
+        let base = self.entries.iter().rposition(is_base);
         for (n, Entry { entry, .. }) in self.entries.iter().enumerate() {
-            let data = entry.data.iter().find(|(name, _)| name == column.name);
-            if let Some((_, OpData::Add(delta))) = data {
+            for (_, data) in of_column(entry) {
+                let delta = match data {
+                    OpData::Add(delta) => *delta,
+                    OpData::Write(Value::Integer(value)) if base == Some(n) => *value,
+                    _ => continue,
+                };
                 let added = by_device.entry(entry.device_id).or_insert((n, 0, entry));
-                (added.1, added.2) = (added.1.wrapping_add(*delta), entry);
+                (added.1, added.2) = (added.1.wrapping_add(delta), entry);
             }
         }
         let mut added: Vec<_> = by_device.into_values().filter(|(_, sum, _)| *sum != 0).collect();

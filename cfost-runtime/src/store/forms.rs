@@ -27,6 +27,10 @@ use crate::schema::{
 /// What ops call a column: two columns of a model may share a name, if they merge by different rules.
 pub(super) type OpColumn = (RuleTag, &'static str);
 
+/// The longest text that is carried whole for apps to which it is a value: those show nothing of a longer one that is
+/// inserted, and nothing of edits that make it longer.
+const OLDER_TEXT_BYTES_MAX: usize = 128 << 10;
+
 /// Where a column of an op goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -85,6 +89,9 @@ struct OlderForm {
     /// `None` for a column that is gone.
     arrives: Option<Arrives>,
     kind: (SqlType, bool),
+    /// Whether creates of all versions write it: an insert of a counter is the write of a value to older apps, and
+    /// here what the counter begins with.
+    of_creates: bool,
     /// What leads to the column as it is now: each function, and the type that it must arrive at.
     steps: Vec<(Convert, (SqlType, bool))>,
 }
@@ -103,6 +110,10 @@ impl Forms {
             let now = (rule_tag(column.rule), column.op_name);
             let kind = (column.sql_type, column.nullable);
             let forms = older_forms(column.past, kind, Some(n)).filter(|form| form.named != now);
+            let forms = forms.map(|form| {
+                let of_creates = column.rule == MergeRule::Counter && form.named == (RuleTag::LWW, column.op_name);
+                OlderForm { of_creates, ..form }
+            });
             changed.extend((forms.map(&mut add).count() > 0).then_some(n));
         }
         let mut fillers = ForOlder::default();
@@ -113,23 +124,24 @@ impl Forms {
         Self { schema, older, changed, fillers }
     }
 
-    /// Where a column of an op goes that an app wrote with this version of the model; `None` for one that this
-    /// version of the model doesn't know.
-    pub(super) fn target(&self, named: &ShapeColumn<'_>, version: u32) -> Option<Target> {
+    /// Where a column of an op of this kind goes that an app wrote with this version of the model; `None` for one that
+    /// this version of the model doesn't know.
+    pub(super) fn target(&self, named: &ShapeColumn<'_>, kind: OpKind, version: u32) -> Option<Target> {
         let is = |name: &str, rule: MergeRule| name == named.name && rule_tag(rule) == named.rule;
         let column = || self.schema.columns.iter().position(|column| is(column.op_name, column.rule));
         let elements = || self.schema.collections.iter().position(|collection| is(collection.op_name, collection.rule));
         (column().map(Target::Column))
             .or_else(|| elements().map(Target::Elements))
-            .or_else(|| self.past_target(named, version))
+            .or_else(|| self.past_target(named, kind, version))
     }
 
     #[cold]
-    fn past_target(&self, named: &ShapeColumn<'_>, version: u32) -> Option<Target> {
+    fn past_target(&self, named: &ShapeColumn<'_>, kind: OpKind, version: u32) -> Option<Target> {
         let is_named = |form: &OlderForm| form.named == (named.rule, named.name);
         if let Some(n) = self.older.iter().position(is_named) {
             let form = &self.older[n];
-            let counts = version < form.until && form.arrives.is_some();
+            let is_write = version < form.until || (form.of_creates && kind == OpKind::Create);
+            let counts = is_write && form.arrives.is_some();
             return Some(if counts { Target::Older(n) } else { Target::Nowhere });
         }
         let is_named = |gone: &RemovedCollection| (rule_tag(gone.rule), gone.op_name) == (named.rule, named.name);
@@ -154,6 +166,15 @@ impl Forms {
         let Some(arrives) = form.arrives.filter(|_| fits(value, form.kind.0, form.kind.1)) else { return Ok(None) };
         let value = convert(&form.steps, value)?;
         Ok(value.map(|value| (arrives, value)))
+    }
+
+    /// The counters that were values.
+    pub(super) fn counters_with_base(&self) -> impl Iterator<Item = usize> {
+        let counters = self.older.iter().filter(|form| form.of_creates);
+        counters.filter_map(|form| match form.arrives {
+            Some(Arrives::Base(column)) => Some(column),
+            _ => None,
+        })
     }
 
     /// Whether all versions write the same columns.
@@ -181,6 +202,17 @@ impl Forms {
         carried
     }
 
+    /// What an op carries for older versions that makes a text this one.
+    #[cfg(feature = "text")]
+    pub(super) fn of_text(&self, column: usize, plain: &str) -> ForOlder {
+        let mut carried = ForOlder::default();
+        if self.changed.contains(&column) {
+            let text = ValueRef::Text(plain.into());
+            lead_back(self.schema.columns[column].past, text, OpKind::Update, self.schema, &mut carried);
+        }
+        carried
+    }
+
     fn lead_back(
         &self,
         columns: impl Iterator<Item = usize>,
@@ -200,18 +232,21 @@ impl Forms {
 
     /// What an entry of the oplog says of the columns as they are now: by their names in the table, with the values
     /// of older versions converted, and without what goes nowhere.
-    pub(super) fn translated(&self, data: Vec<(String, OpData)>, version: u32) -> Vec<(String, OpData)> {
+    pub(super) fn translated(&self, data: Vec<(String, OpData)>, kind: OpKind, version: u32) -> Vec<(String, OpData)> {
         let mut translated: Vec<(String, OpData)> = Vec::with_capacity(data.len());
         for (name, data) in data {
-            let Some((name, data)) = self.translate(&name, data, version) else { continue };
-            if !translated.iter().any(|(known, _)| known == name) {
+            let Some((name, data)) = self.translate(&name, data, kind, version) else { continue };
+            let is_known = |(known, other): &(String, OpData)| {
+                known == name && std::mem::discriminant(other) == std::mem::discriminant(&data)
+            };
+            if !translated.iter().any(is_known) {
                 translated.push((name.to_owned(), data));
             }
         }
         translated
     }
 
-    fn translate(&self, name: &str, data: OpData, version: u32) -> Option<(&'static str, OpData)> {
+    fn translate(&self, name: &str, data: OpData, kind: OpKind, version: u32) -> Option<(&'static str, OpData)> {
         let rules: &[RuleTag] = match &data {
             OpData::Write(_) => &[RuleTag::LWW],
             OpData::Add(_) => &[RuleTag::COUNTER],
@@ -219,7 +254,7 @@ impl Forms {
             OpData::Elements(_) => &[RuleTag::SET, RuleTag::MAP, RuleTag::LIST],
             OpData::Unknown(_) => &[],
         };
-        let target = rules.iter().find_map(|&rule| self.target(&ShapeColumn { rule, name }, version))?;
+        let target = rules.iter().find_map(|&rule| self.target(&ShapeColumn { rule, name }, kind, version))?;
         match (target, data) {
             (Target::Column(column), data) => Some((self.schema.columns[column].name, data)),
             (Target::Elements(collection), data) => Some((self.schema.collections[collection].name, data)),
@@ -248,6 +283,7 @@ fn older_forms(past: &'static [Past], kind: (SqlType, bool), column: Option<usiz
             until: form.until,
             arrives: column.map(|column| if is_base { Arrives::Base(column) } else { Arrives::Column(column) }),
             kind,
+            of_creates: false,
             steps: steps.clone(),
         }
     })
@@ -310,7 +346,11 @@ fn led_back(form: &Past, newer: &ValueRef<'static>, kind: OpKind) -> Result<Led,
     Ok(match form.change {
         Change::Renamed => Led::Same,
         Change::Upgraded { back: Some(back), .. } => Led::To(call(back, newer.borrowed())?.into()),
-        Change::Rule { back } if inserts || back => Led::To(newer.clone()),
+        Change::Rule { back } if inserts || back => match newer {
+            ValueRef::Text(text) if text.len() > OLDER_TEXT_BYTES_MAX && inserts => Led::To(ValueRef::Text("".into())),
+            ValueRef::Text(text) if text.len() > OLDER_TEXT_BYTES_MAX => Led::Ends,
+            newer => Led::To(newer.clone()),
+        },
         Change::Removed { filler: Some(filler) } if inserts => Led::To(filler.into()),
         Change::Upgraded { back: None, .. } | Change::Removed { filler: None } if inserts => match unwritten(form) {
             Some(value) => Led::Assumed(value),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
+use super::bases;
 use super::edits::{CollectionEdits, Part, Scope};
 use super::elements::read_elements;
 use super::forms::ForOlder;
@@ -57,9 +58,10 @@ impl WriteTx<'_> {
         )? {
             return self.insert_again(table, id, (values, older), stamp);
         }
+        let of_op = self.insert_bases(table, &id, &values.columns, stamp)?;
         #[cfg(feature = "text")]
         let (payloads, following) = {
-            let new = self.begin_texts(table, &id, values)?;
+            let new = self.begin_texts(table, &id, values, stamp)?;
             self.broken = true;
             (new.payloads, new.following)
         };
@@ -68,7 +70,8 @@ impl WriteTx<'_> {
         for part in inline {
             self.merge_part(table, &id, part, true, stamp)?;
         }
-        self.push_create(table, &id, (&values.columns, older), inline, &payloads)?;
+        let of_op = of_op.as_deref().unwrap_or(&values.columns);
+        self.push_create(table, &id, (of_op, older), inline, &payloads)?;
         self.broken = false;
         #[cfg(feature = "text")]
         self.write_following(table, &id, following)?;
@@ -103,11 +106,12 @@ impl WriteTx<'_> {
             self.broken = false;
             return Err(refusal);
         }
-        #[cfg(feature = "text")]
         let before = row.values.clone();
         let columns = schema.columns.iter().zip(&row.values).zip(values);
-        let values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
+        let mut values: Vec<_> = columns.map(|((column, before), after)| written(column.rule, before, after)).collect();
+        let added = self.insert_bases_again(table, &id, (&before, &given.columns), &mut values, stamp)?;
         let mut effects = self.effects(table, OpKind::Create, values.iter().cloned().enumerate());
+        added.into_iter().for_each(|(column, added)| bases::add(&mut effects, column, Some(added)));
         let texts = (0..schema.columns.len()).filter(|&column| schema.columns[column].rule == MergeRule::Text);
         // The text that there is becomes the given one by edits, after this.
         effects.extend(texts.clone().map(|column| (column, Effect::Merged(None))));

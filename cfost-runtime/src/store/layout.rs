@@ -74,6 +74,19 @@ CREATE TABLE cfost_texts (
   table_name TEXT NOT NULL, row BLOB NOT NULL, column_name TEXT NOT NULL, part INTEGER NOT NULL,
   peer INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (table_name, row, column_name, part)
 ) STRICT, WITHOUT ROWID;
+-- What counters began with that were values in earlier versions: the write of a value that won, by its timestamp and
+-- its log's number. column_name: what ops call the column.
+CREATE TABLE cfost_bases (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, column_name TEXT NOT NULL, value INTEGER NOT NULL,
+  at INTEGER NOT NULL, writer INTEGER NOT NULL, PRIMARY KEY (table_name, row, column_name)
+) STRICT, WITHOUT ROWID;
+-- The texts of columns that were values in earlier versions, each begun by the write of a value (name: empty for one
+-- that wasn't), with the last write to each. number: its parts in cfost_texts begin at number * 2^32.
+CREATE TABLE cfost_generations (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, column_name TEXT NOT NULL, number INTEGER NOT NULL,
+  name BLOB NOT NULL, at INTEGER NOT NULL, writer INTEGER NOT NULL, begun INTEGER NOT NULL, edited INTEGER NOT NULL,
+  shown INTEGER NOT NULL, PRIMARY KEY (table_name, row, column_name, number)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE cfost_identity (id BLOB NOT NULL PRIMARY KEY, entry BLOB NOT NULL) STRICT, WITHOUT ROWID;
 -- sealed_key: NULL for an epoch whose changes this device only keeps and relays.
 CREATE TABLE cfost_epochs (

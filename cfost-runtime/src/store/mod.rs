@@ -12,6 +12,7 @@ mod account;
 mod apply;
 #[cfg(feature = "text")]
 mod apply_texts;
+mod bases;
 mod causality;
 mod changes;
 mod child;
@@ -28,6 +29,8 @@ mod explanation;
 mod fork;
 mod forms;
 mod functions;
+#[cfg(feature = "text")]
+mod generations;
 mod hidden;
 mod history;
 mod incarnation;

@@ -7,9 +7,12 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::apply::{Applier, Context};
+use super::bases;
 use super::changes;
 use super::elements;
 use super::evolve::OnMigration;
+#[cfg(feature = "text")]
+use super::generations;
 use super::hidden::Hidden;
 use super::references;
 use super::rows::borrowed;
@@ -125,6 +128,7 @@ pub(super) fn clear(conn: &Connection, table: &Table) -> Result<(), StoreError> 
     history::forget(conn, name)?;
     elements::clear(conn, table)?;
     conn.prepare_cached("DELETE FROM cfost_waiting WHERE table_name = ?1")?.execute([name])?;
+    bases::clear(conn, name)?;
     #[cfg(feature = "text")]
     texts::clear(conn, name)?;
     Ok(())
@@ -199,6 +203,7 @@ pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
         elements::clear(conn, table)?;
         #[cfg(feature = "text")]
         texts::clear(conn, table.schema.table)?;
+        bases::clear(conn, table.schema.table)?;
         carried.push(list);
     }
     Ok(carried)
@@ -284,6 +289,9 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
         let sql = format!("SELECT id, state FROM cfost_hidden WHERE table_name = '{name}' ORDER BY 1");
         compare(conn, &scratch, &sql, name, &mut found)?;
         compare(conn, &scratch, &history::dump_sql(table.schema), name, &mut found)?;
+        compare(conn, &scratch, &bases::dump_sql(table.schema), name, &mut found)?;
+        #[cfg(feature = "text")]
+        compare(conn, &scratch, &generations::dump_sql(table.schema), name, &mut found)?;
         #[cfg(feature = "text")]
         for id in texts::differing(conn, &scratch, table.schema)? {
             found.differences.push(Difference::Row { table: name.to_owned(), id });

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
+use super::forms::ForOlder;
 use super::insert::INLINE_BYTES_MAX;
 use super::rows::Place;
 use super::texts::{TextAt, Texts};
 use super::write::{WriteTx, tagged};
-use crate::crdt::text::{Text, peer_of};
-use crate::crdt::{Effect, Life, Row, RowOp};
+use super::{StoreError, generations};
+use crate::crdt::text::{Generation, Text, peer_of};
+use crate::crdt::{Effect, Life, Row, RowOp, Stamp};
 use crate::error::Result;
 use crate::oplog::{LogId, OpKind, OpValue};
 use crate::schema::{MergeRule, RowValues, TextValue, Value, ValueRef};
@@ -48,6 +50,13 @@ fn texts<'r, 'v>(
     })
 }
 
+/// Deltas as they travel.
+fn named(at: TextAt, generation: Option<Generation>, deltas: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+    let Some(generation) = generation else { return Ok(deltas) };
+    let failed = |source| StoreError::Text { table: at.table, column: at.column, id: at.row, source };
+    deltas.iter().map(|delta| Ok(generation.name(delta).map_err(failed)?)).collect()
+}
+
 impl WriteTx<'_> {
     /// Begins the texts of a row that no op has touched before.
     pub(super) fn begin_texts<'v>(
@@ -55,6 +64,7 @@ impl WriteTx<'_> {
         table: usize,
         id: &Uuid,
         values: &'v RowValues<'_>,
+        stamp: Stamp,
     ) -> Result<NewTexts<'v>> {
         let schema = self.tables[table].schema;
         let mut new = NewTexts::default();
@@ -65,10 +75,14 @@ impl WriteTx<'_> {
                 Some(other) => Cow::Owned(Text::copy_of(other)),
                 None => Cow::Owned(Text::from(plain.as_ref())),
             };
-            let mut deltas = self.edit_text(TextAt::new(schema, column, *id), &text)?;
+            let at = TextAt::new(schema, column, *id);
+            let mut deltas = self.edit_text((at, None), &text)?;
             let inline = deltas.len() == 1
                 && plain.len() <= INLINE_BYTES_MAX
                 && deltas[0].len() <= plain.len() + BEGINNING_BYTES;
+            if inline {
+                self.note_edit(at, (None, stamp))?;
+            }
             new.payloads.push(if inline { deltas.remove(0) } else { Vec::new() });
             if !deltas.is_empty() {
                 new.following.push(Following { column, deltas, plain: Cow::Borrowed(plain) });
@@ -77,18 +91,24 @@ impl WriteTx<'_> {
         Ok(new)
     }
 
-    fn edit_text(&mut self, at: TextAt, text: &Text) -> Result<Vec<Vec<u8>>> {
+    fn edit_text(&mut self, (at, generation): (TextAt, Option<Generation>), text: &Text) -> Result<Vec<Vec<u8>>> {
         let peer = peer_of(self.state.own.chain.log.as_bytes());
         self.broken = true;
-        let deltas = self.state.texts.edit(self.conn, at, peer, text)?;
+        let deltas = named(at, generation, self.state.texts.edit(self.conn, at, peer, text)?)?;
         self.broken = false;
         Ok(deltas)
+    }
+
+    /// Takes note of an edit of a text that was a value in earlier versions.
+    fn note_edit(&mut self, at: TextAt, edit: (Option<Generation>, Stamp)) -> Result<()> {
+        let state = &mut *self.state;
+        Ok(generations::note_edit(self.conn, &mut state.texts, at, edit, &state.registry)?)
     }
 
     /// Writes what follows on a row's create.
     pub(super) fn write_following(&mut self, table: usize, id: &Uuid, following: Vec<Following<'_>>) -> Result<()> {
         for Following { column, deltas, plain } in following {
-            self.write_text(table, id, None, column, &deltas, &plain)?;
+            self.write_text(table, id, None, (column, None), &deltas, &plain)?;
         }
         Ok(())
     }
@@ -110,7 +130,7 @@ impl WriteTx<'_> {
             if text.is_none_or(Text::is_untouched) && stored == plain {
                 continue;
             }
-            let at = TextAt::new(schema, column, *id);
+            let (at, generation) = generations::shown(self.conn, TextAt::new(schema, column, *id))?;
             let edited = match text {
                 Some(text) if !text.is_untouched() && Texts::is_current(self.conn, at, text)? => Cow::Borrowed(text),
                 text => {
@@ -122,8 +142,8 @@ impl WriteTx<'_> {
                     Cow::Owned(edited)
                 }
             };
-            let deltas = self.edit_text(at, &edited)?;
-            self.write_text(table, id, row.take(), column, &deltas, plain)?;
+            let deltas = self.edit_text((at, generation), &edited)?;
+            self.write_text(table, id, row.take(), (column, generation), &deltas, plain)?;
         }
         Ok(())
     }
@@ -137,12 +157,13 @@ impl WriteTx<'_> {
         column: usize,
         (log, first): (LogId, u32),
     ) -> Result<bool> {
-        let at = TextAt::new(self.tables[table].schema, column, *id);
+        let (at, generation) = generations::shown(self.conn, TextAt::new(self.tables[table].schema, column, *id))?;
         let own = peer_of(self.state.own.chain.log.as_bytes());
         self.broken = true;
         let (deltas, plain) = self.state.texts.take_back(self.conn, at, own, peer_of(log.as_bytes()), first)?;
+        let deltas = named(at, generation, deltas)?;
         self.broken = false;
-        self.write_text(table, id, None, column, &deltas, &plain)?;
+        self.write_text(table, id, None, (column, generation), &deltas, &plain)?;
         Ok(!deltas.is_empty())
     }
 
@@ -152,14 +173,20 @@ impl WriteTx<'_> {
         table: usize,
         id: &Uuid,
         mut row: Option<Row<Value>>,
-        column: usize,
+        (column, generation): (usize, Option<Generation>),
         deltas: &[Vec<u8>],
         plain: &str,
     ) -> Result<()> {
         let schema = self.tables[table].schema;
         for (n, delta) in deltas.iter().enumerate() {
-            let at = self.next_at(table, &[ValueRef::Blob(Cow::Borrowed(delta))], &[])?;
-            let shown = (n + 1 == deltas.len()).then(|| Value::Text(plain.to_owned()));
+            let last = n + 1 == deltas.len();
+            let forms = &self.tables[table].forms;
+            let older = if last { forms.of_text(column, plain) } else { ForOlder::default() };
+            let mut values = vec![ValueRef::Blob(Cow::Borrowed(delta))];
+            values.extend(older.values.iter().cloned());
+            let at = self.next_at(table, &values, &[])?;
+            let shown = last.then(|| Value::Text(plain.to_owned()));
+            self.note_edit(TextAt::new(schema, column, *id), (generation, self.stamp(at)))?;
             let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects: vec![(column, Effect::Merged(shown))] };
             self.broken = true;
             let loaded = match row.take() {
@@ -168,8 +195,10 @@ impl WriteTx<'_> {
             };
             self.rows.merge_into(table, id, loaded, op, &self.state.registry, &mut self.state.hidden)?;
             let segment = self.segment(table);
-            let shape = segment.writer.shape(OpKind::Update, &[tagged(&schema.columns[column])])?;
-            segment.writer.push_values(shape, id, [OpValue::Composite(delta)])?;
+            let columns: Vec<_> = std::iter::once(tagged(&schema.columns[column])).chain(older.columns).collect();
+            let shape = segment.writer.shape(OpKind::Update, &columns)?;
+            let older = older.values.into_iter().map(OpValue::Plain);
+            segment.writer.push_values(shape, id, std::iter::once(OpValue::Composite(delta)).chain(older))?;
             self.chunk.ops += 1;
             self.broken = false;
         }

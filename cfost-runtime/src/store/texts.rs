@@ -3,15 +3,15 @@
 //!
 //! The plain text is in its model's column. A document belongs to its row for good, shown or hidden.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, generations};
 use crate::crdt::text::{Document, Fate, Stored, Text, TextError, check_delta, first_text};
-use crate::schema::{MergeRule, ModelSchema, TextValue, Value};
+use crate::schema::{ColumnSchema, MergeRule, ModelSchema, TextValue, Value};
 
 /// The most memory that documents in use may take, as far as it can be told, beside the last one.
 const LIVE_BYTES_MAX: usize = 64 << 20;
@@ -27,17 +27,42 @@ const DELTAS_MAX: usize = 256;
 /// its own size bounds.
 const DELTAS_BYTES_MIN: usize = 4096;
 
+/// The bits of a part's number that count within one text.
+const PART_BITS: u32 = 32;
+
 /// Where a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TextAt {
     pub(super) table: &'static str,
     pub(super) column: &'static str,
+    /// What ops call the column.
+    pub(super) op_name: &'static str,
     pub(super) row: Uuid,
+    /// Whether there may be several texts: see [`generations`].
+    pub(super) has_generations: bool,
+    /// Which of them this is.
+    number: u32,
 }
 
 impl TextAt {
     pub(super) fn new(schema: &'static ModelSchema, column: usize, row: Uuid) -> Self {
-        Self { table: schema.table, column: schema.columns[column].name, row }
+        Self::of_column(schema, &schema.columns[column], row)
+    }
+
+    fn of_column(schema: &'static ModelSchema, column: &'static ColumnSchema, row: Uuid) -> Self {
+        let has_generations = generations::has_generations(column);
+        Self { table: schema.table, column: column.name, op_name: column.op_name, row, has_generations, number: 0 }
+    }
+
+    /// Another text of the same column.
+    pub(super) fn of(self, number: u32) -> Self {
+        Self { number, ..self }
+    }
+
+    /// The first part of the text, and the last that it can have.
+    fn parts(self) -> (i64, i64) {
+        let first = i64::from(self.number) << PART_BITS;
+        (first, first + ((1 << PART_BITS) - 1))
     }
 }
 
@@ -226,6 +251,12 @@ impl Texts {
         Ok(text.descends_from(&stored(conn, at)?.0))
     }
 
+    /// Forgets a text.
+    pub(super) fn forget(&mut self, conn: &Connection, at: TextAt) -> Result<(), StoreError> {
+        self.live.remove(&at);
+        remove(conn, at)
+    }
+
     /// A transaction begins: what one before it did to documents, and didn't commit, is forgotten.
     pub(super) fn begin(&mut self) {
         if self.uncommitted {
@@ -273,9 +304,12 @@ fn failed(at: TextAt, source: TextError) -> StoreError {
 }
 
 fn is_new(conn: &Connection, at: TextAt) -> Result<bool, StoreError> {
-    let mut select = conn
-        .prepare_cached("SELECT 1 FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 LIMIT 1")?;
-    Ok(!select.exists((at.table, at.row.as_bytes(), at.column))?)
+    let mut select = conn.prepare_cached(
+        "SELECT 1 FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 \
+         AND part BETWEEN ?4 AND ?5 LIMIT 1",
+    )?;
+    let (first, last) = at.parts();
+    Ok(!select.exists((at.table, at.row.as_bytes(), at.column, first, last))?)
 }
 
 fn append(conn: &Connection, at: TextAt, part: i64, peer: u64, bytes: &[u8]) -> Result<(), StoreError> {
@@ -283,13 +317,16 @@ fn append(conn: &Connection, at: TextAt, part: i64, peer: u64, bytes: &[u8]) -> 
         "INSERT INTO cfost_texts (table_name, row, column_name, part, peer, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     // A peer has 63 bits.
-    insert.execute((at.table, at.row.as_bytes(), at.column, part, peer as i64, bytes))?;
+    insert.execute((at.table, at.row.as_bytes(), at.column, at.parts().0 + part, peer as i64, bytes))?;
     Ok(())
 }
 
 fn remove(conn: &Connection, at: TextAt) -> Result<(), StoreError> {
-    conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3")?
-        .execute((at.table, at.row.as_bytes(), at.column))?;
+    let mut delete = conn.prepare_cached(
+        "DELETE FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 AND part BETWEEN ?4 AND ?5",
+    )?;
+    let (first, last) = at.parts();
+    delete.execute((at.table, at.row.as_bytes(), at.column, first, last))?;
     Ok(())
 }
 
@@ -297,12 +334,13 @@ fn remove(conn: &Connection, at: TextAt) -> Result<(), StoreError> {
 fn stored(conn: &Connection, at: TextAt) -> Result<(Stored, i64), StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT part, peer, bytes FROM cfost_texts WHERE table_name = ?1 AND row = ?2 AND column_name = ?3 \
-         ORDER BY part",
+         AND part BETWEEN ?4 AND ?5 ORDER BY part",
     )?;
-    let mut rows = select.query((at.table, at.row.as_bytes(), at.column))?;
+    let (first, end) = at.parts();
+    let mut rows = select.query((at.table, at.row.as_bytes(), at.column, first, end))?;
     let (mut snapshot, mut deltas, mut last) = (Vec::new(), Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        last = row.get(0)?;
+        last = row.get::<_, i64>(0)? - first;
         if last == 0 {
             snapshot = row.get(2)?;
         } else {
@@ -326,7 +364,7 @@ pub(crate) fn read_texts(
     let texts = schema.columns.iter().filter(|column| column.rule == MergeRule::Text);
     texts
         .map(|column| {
-            let at = TextAt { table: schema.table, column: column.name, row: *row };
+            let (at, _) = generations::shown(conn, TextAt::of_column(schema, column, *row))?;
             Ok(TextValue::Stored(Arc::new(stored(conn, at)?.0)))
         })
         .collect()
@@ -345,14 +383,17 @@ pub(super) fn copies(
             (MergeRule::Text, Value::Text(plain)) => Some((n, plain)),
             _ => None,
         })
-        .map(|(n, plain)| Ok(Text::copy_of(&Texts::text(conn, TextAt::new(schema, n, *row), plain.clone())?)))
+        .map(|(n, plain)| {
+            let (at, _) = generations::shown(conn, TextAt::new(schema, n, *row))?;
+            Ok(Text::copy_of(&Texts::text(conn, at, plain.clone())?))
+        })
         .collect()
 }
 
 /// Forgets the documents of a table.
 pub(super) fn clear(conn: &Connection, table: &str) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1")?.execute([table])?;
-    Ok(())
+    generations::clear(conn, table)
 }
 
 /// The texts of a table whose documents differ between two databases, by what an app sees of them. One
@@ -369,10 +410,14 @@ pub(super) fn differing(
         rows.sort_unstable();
         rows.dedup();
         for row in rows {
-            let at = TextAt { table: schema.table, column: column.name, row };
+            let at = TextAt::of_column(schema, column, row);
             let seen = |conn| -> Result<_, StoreError> {
-                let document = stored(conn, at)?.0.load();
-                Ok(document.ok().map(|document| (document.plain(), document.marks(), document.steps())))
+                let mut seen = BTreeMap::new();
+                for (held, at) in generations::kept(conn, at)? {
+                    let Ok(document) = stored(conn, at)?.0.load() else { return Ok(None) };
+                    seen.insert(held.generation, (document.plain(), document.marks(), document.steps()));
+                }
+                Ok(Some(seen))
             };
             let (ours, theirs) = (seen(ours)?, seen(theirs)?);
             if ours != theirs || ours.is_none() {

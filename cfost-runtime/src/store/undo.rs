@@ -15,6 +15,8 @@ use super::apply::{Applier, Context};
 use super::changes;
 use super::elements::read_elements;
 use super::entries::read_change;
+#[cfg(feature = "text")]
+use super::generations;
 use super::hidden::Hidden;
 use super::history::{HistoryError, RowKey, visit_changes};
 use super::layout::{log_of, meta, position, seq_of, set_meta};
@@ -185,7 +187,7 @@ fn touched_rows(
                 let new = || Touch { order: ops, ..Touch::default() };
                 let touch = touched.entry((table, entry.row_id)).or_insert_with(new);
                 touch.inserted |= entry.op_type == OpKind::Create;
-                let data = tables[table].forms.translated(entry.data, entry.schema_version);
+                let data = tables[table].forms.translated(entry.data, entry.op_type, entry.schema_version);
                 touch.columns.extend(data.into_iter().map(|(name, _)| name));
             }
             Ok(())
@@ -252,7 +254,7 @@ fn plan(
         }
         let earlier = Earlier { row, collections };
         #[cfg(feature = "text")]
-        let texts = steps_before(&without, tables[table].schema, id, group)?;
+        let texts = texts_before(&without, tx.connection(), tables[table].schema, id, group)?;
         undoings.push(Undoing {
             table,
             id,
@@ -270,18 +272,30 @@ fn plan(
     Ok(undoings)
 }
 
-/// The first step of the transaction's log in each text of a row.
+/// What the transaction did to each text that a row shows.
 #[cfg(feature = "text")]
-fn steps_before(
+fn texts_before(
     without: &Connection,
+    now: &Connection,
     schema: &'static ModelSchema,
     row: Uuid,
     group: &Group,
-) -> Result<Vec<TextSteps>, StoreError> {
+) -> Result<Vec<TextUndo>, StoreError> {
     let peer = peer_of(group.log.id.as_bytes());
     let texts = schema.columns.iter().enumerate().filter(|(_, column)| column.rule == MergeRule::Text);
-    let step = |column| Texts::next_step(without, TextAt::new(schema, column, row), peer);
-    texts.map(|(column, _)| Ok((column, (group.log.id, step(column)?)))).collect()
+    let of_column = |column| {
+        let at = TextAt::new(schema, column, row);
+        let (_, generation) = generations::shown(now, at)?;
+        let there = generations::kept(without, at)?.into_iter().find(|(held, _)| held.generation == generation);
+        let from = match there {
+            Some((_, at)) => Some(Texts::next_step(without, at, peer)?),
+            // Another device began it, and all that this log did to it was in the transaction.
+            None if generation.is_none_or(|generation| generation.writer != peer) => Some(0),
+            None => None,
+        };
+        Ok(TextUndo { column, log: group.log.id, from })
+    };
+    texts.map(|(column, _)| of_column(column)).collect()
 }
 
 fn outcome(table: &Table, now: &Row<Value>, earlier: &Row<Value>, touch: &Touch) -> UndoOutcome {
@@ -302,9 +316,15 @@ struct Earlier {
     collections: Vec<Vec<Element<'static>>>,
 }
 
-/// A text's column, the log that edited it, and the first of its steps to take back.
+/// What a transaction did to a text.
 #[cfg(feature = "text")]
-type TextSteps = (usize, (LogId, u32));
+struct TextUndo {
+    column: usize,
+    /// The log that edited it.
+    log: LogId,
+    /// The first of the log's steps to take back; `None` if it wrote the text as a whole, which goes back as a whole.
+    from: Option<u32>,
+}
 
 /// What becomes of a row.
 struct Undoing {
@@ -321,7 +341,7 @@ struct Undoing {
     held: Vec<String>,
     /// What to take back of the row's texts.
     #[cfg(feature = "text")]
-    texts: Vec<TextSteps>,
+    texts: Vec<TextUndo>,
 }
 
 impl Undoing {
@@ -358,14 +378,26 @@ impl Undoing {
         let held = held.map(|(_, column)| column.name.to_owned()).collect();
         tx.update(self.table, &self.id, current.row, &before, &after)?;
         #[cfg(feature = "text")]
-        for (column, step) in &self.texts {
-            if tx.take_back_text(self.table, &self.id, *column, *step)? {
+        for TextUndo { column, log, from } in &self.texts {
+            let Some(from) = *from else { continue };
+            if tx.take_back_text(self.table, &self.id, *column, (*log, from))? {
                 reverted.push(schema.columns[*column].name.to_owned());
             }
         }
         self.held = held;
         self.columns = reverted;
         Ok(())
+    }
+
+    /// Whether the transaction wrote a text as a whole, since it was a value then.
+    #[cfg(feature = "text")]
+    fn wrote_whole(&self, column: usize) -> bool {
+        self.texts.iter().any(|text| text.column == column && text.from.is_none())
+    }
+
+    #[cfg(not(feature = "text"))]
+    fn wrote_whole(&self, _: usize) -> bool {
+        false
     }
 
     /// What a column goes back to: one that must have a value and that nothing else has written stays, and so
@@ -380,7 +412,7 @@ impl Undoing {
         let (row, value) = (&self.earlier.row, self.earlier.row.values[column].as_ref());
         let unwritten = table.required[column] && !row.clock.column(column).is_some();
         // The edits of a text are taken back one by one.
-        let is_text = table.schema.columns[column].rule == MergeRule::Text;
+        let is_text = table.schema.columns[column].rule == MergeRule::Text && !self.wrote_whole(column);
         if table.kept[column] || unwritten || is_text || value == now.as_ref() {
             return Ok(now.as_ref());
         }
