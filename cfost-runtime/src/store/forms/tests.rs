@@ -121,8 +121,12 @@ fn text(text: &str) -> ValueRef<'static> {
 /// The columns that an op of a version carries which inserts these values.
 fn create(schema: &'static ModelSchema, values: &[ValueRef<'static>]) -> Vec<(OpColumn, ValueRef<'static>)> {
     let columns = schema.columns.iter().map(|column| (rule_tag(column.rule), column.op_name));
-    let older = Forms::new(schema).of_create(values);
-    columns.zip(values.iter().cloned()).chain(older.columns.into_iter().zip(older.values)).collect()
+    let forms = Forms::new(schema);
+    let older = forms.of_create(values);
+    let mut values = values.to_vec();
+    // What older apps read as a value is what the counter begins with.
+    forms.counters_with_base().for_each(|column| values[column] = ValueRef::Integer(0));
+    columns.zip(values).chain(older.columns.into_iter().zip(older.values)).collect()
 }
 
 /// What a version reads of an op of another one: for each of its columns the values that it is given.
@@ -130,7 +134,10 @@ fn read(schema: &'static ModelSchema, op: &[(OpColumn, ValueRef<'static>)], vers
     let forms = Forms::new(schema);
     let mut read = vec![Vec::new(); schema.columns.len()];
     for ((rule, name), value) in op {
-        match forms.target(&ShapeColumn { rule: *rule, name }, version) {
+        match forms.target(&ShapeColumn { rule: *rule, name }, OpKind::Create, version) {
+            Some(Target::Column(column)) if forms.counters_with_base().any(|counter| counter == column) => {
+                assert_eq!(*value, ValueRef::Integer(0));
+            }
             Some(Target::Column(column)) => read[column].push(value.clone().into_owned()),
             Some(Target::Older(older)) => {
                 if let Ok(Some((Arrives::Column(column) | Arrives::Base(column), value))) = forms.convert(older, value)
@@ -170,11 +177,14 @@ fn every_version_finds_each_of_its_columns_once_in_a_create_of_any_other() {
 #[test]
 fn a_value_for_older_apps_is_no_news_to_newer_ones_and_an_unknown_column_is() {
     let forms = Forms::new(&V5);
-    let target = |rule, name, version| forms.target(&ShapeColumn { rule, name }, version);
+    let target = |rule, name, version| forms.target(&ShapeColumn { rule, name }, OpKind::Update, version);
     assert!(matches!(target(RuleTag::LWW, "points", 2), Some(Target::Older(_))));
     for (name, version) in [("points", 3), ("points", 9), ("rank", 4), ("likes", 5), ("urgent", 1), ("urgent", 5)] {
         assert_eq!(target(RuleTag::LWW, name, version), Some(Target::Nowhere), "{name} of version {version}");
     }
+    let inserted = |name| forms.target(&ShapeColumn { rule: RuleTag::LWW, name }, OpKind::Create, 5);
+    assert!(matches!(inserted("likes"), Some(Target::Older(_))), "what a counter begins with is a value to all");
+    assert_eq!(inserted("rank"), Some(Target::Nowhere));
     assert_eq!(target(RuleTag::SET, "tags", 4), Some(Target::Nowhere));
     assert_eq!(target(RuleTag::MAP, "tags", 6), None, "what a newer app may have made of it");
     assert_eq!(target(RuleTag::LWW, "name", 1), Some(Target::Column(0)));
@@ -185,8 +195,8 @@ fn a_value_for_older_apps_is_no_news_to_newer_ones_and_an_unknown_column_is() {
     }
     // An app that has `points` still takes what newer ones say of it.
     let old = Forms::new(&V2);
-    assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "points" }, 5), Some(Target::Column(1)));
-    assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "rank" }, 5), None);
+    assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "points" }, OpKind::Update, 5), Some(Target::Column(1)));
+    assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "rank" }, OpKind::Update, 5), None);
 }
 
 #[test]
@@ -212,7 +222,8 @@ fn a_conversion_that_panics_refuses_or_makes_what_does_not_fit_has_no_effect() {
     // What a column of the writer's version can't hold was never in it.
     let forms = Forms::new(&V5);
     let points = |value| {
-        let Some(Target::Older(older)) = forms.target(&ShapeColumn { rule: RuleTag::LWW, name: "points" }, 1) else {
+        let named = ShapeColumn { rule: RuleTag::LWW, name: "points" };
+        let Some(Target::Older(older)) = forms.target(&named, OpKind::Update, 1) else {
             panic!("an older form");
         };
         forms.convert(older, &value).map_err(|error| error.to_string())
@@ -279,7 +290,8 @@ fn what_leads_back_no_further_ends_there_unless_older_apps_can_do_without() {
 fn entries_of_any_version_are_told_in_the_terms_of_the_model() {
     let forms = Forms::new(&V5);
     let told = |data: &[(&str, OpData)], version| {
-        forms.translated(data.iter().map(|(name, data)| ((*name).to_owned(), data.clone())).collect(), version)
+        let data = data.iter().map(|(name, data)| ((*name).to_owned(), data.clone())).collect();
+        forms.translated(data, OpKind::Update, version)
     };
     let write = |value: &str| OpData::Write(Value::Text(value.to_owned()));
     let number = |value| OpData::Write(Value::Integer(value));
