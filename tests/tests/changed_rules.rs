@@ -123,11 +123,10 @@ impl Peer {
     /// Types a text in somewhere.
     fn put(&self, id: Uuid, at: usize, text: &str) {
         let place = |body: &str| at % (body.len() + 1);
-        match self.version {
-            1 => {
-                drop(self.db().update(id, |note: &mut v1::Note| note.body.insert_str(place(&note.body), text)).unwrap())
-            }
-            _ => drop(self.db().update(id, |note: &mut v2::Note| note.body.insert(place(&note.body), text)).unwrap()),
+        if self.version == 1 {
+            self.db().update(id, |note: &mut v1::Note| note.body.insert_str(place(&note.body), text)).unwrap();
+        } else {
+            self.db().update(id, |note: &mut v2::Note| note.body.insert(place(&note.body), text)).unwrap();
         }
     }
 }

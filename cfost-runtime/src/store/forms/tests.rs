@@ -195,7 +195,10 @@ fn a_value_for_older_apps_is_no_news_to_newer_ones_and_an_unknown_column_is() {
     }
     // An app that has `points` still takes what newer ones say of it.
     let old = Forms::new(&V2);
-    assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "points" }, OpKind::Update, 5), Some(Target::Column(1)));
+    assert_eq!(
+        old.target(&ShapeColumn { rule: RuleTag::LWW, name: "points" }, OpKind::Update, 5),
+        Some(Target::Column(1))
+    );
     assert_eq!(old.target(&ShapeColumn { rule: RuleTag::LWW, name: "rank" }, OpKind::Update, 5), None);
 }
 
