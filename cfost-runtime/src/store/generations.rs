@@ -239,7 +239,7 @@ impl Applier<'_> {
         let is_writer = |peer: &[u8; 16]| peer_of(peer) == generation.writer;
         let Some(log) = context.registry.iter().find(|log| is_writer(log.id.as_bytes())) else { return Ok(None) };
         let (of, mut opener, mut found) = (&self.rows.tables[table], Opener::new(), None);
-        changes::walk(self.source, log, context.secrets, Head::NONE, SEQ_MAX, |stored| {
+        changes::walk(self.source, log, context.secrets, Head::NONE, log.counted_seq.min(SEQ_MAX), |stored| {
             let header = stored.header;
             let Some(epoch) = context.secrets.epoch(header.space(), header.epoch()) else {
                 return Ok(ControlFlow::Break(()));
