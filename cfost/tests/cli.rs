@@ -44,11 +44,41 @@ mod v2 {
     }
 }
 
-/// Version 3, by attributes that tell it all: `rank` is a text then, `title` is called `name`, `votes` is gone.
-const V3: &str = "\n[todos 3]\nid id\ncolumn name TEXT NOT NULL lww called title\ncolumn rank TEXT NOT NULL lww called rank@3\n\
-                  column open INTEGER NOT NULL lww default 1\nelements tags set TEXT\nindex open\n\
-                  upgraded rank TEXT NOT NULL from rank INTEGER NOT NULL and back by \"with = word_of, back = number_of\"\n\
-                  removed votes\n";
+mod v3 {
+    use super::*;
+
+    #[derive(Synced, Clone, Default)]
+    #[synced(table = "todos", version = 3, removed(#[crdt(counter)] votes, in = 3))]
+    pub(super) struct Todo {
+        #[synced(id)]
+        pub id: Uuid,
+        #[synced(renamed_from("title", in = 3))]
+        pub name: String,
+        #[synced(upgrade(rank, in = 3, with = word_of, back = number_of))]
+        pub rank: String,
+        #[synced(since = 2, backfill = true, index)]
+        pub open: bool,
+        #[synced(since = 2)]
+        #[crdt(set)]
+        pub tags: BTreeSet<String>,
+    }
+
+    fn word_of(rank: i64) -> String {
+        format!("number {rank}")
+    }
+
+    fn number_of(rank: String) -> i64 {
+        rank.strip_prefix("number ").and_then(|rank| rank.parse().ok()).unwrap_or(0)
+    }
+}
+
+fn models(version: u32) -> [Model; 1] {
+    match version {
+        1 => models![v1::Todo],
+        2 => models![v2::Todo],
+        _ => models![v3::Todo],
+    }
+}
 
 struct Desk(tempfile::TempDir);
 
@@ -67,9 +97,18 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// Writes the lock of models, with more sections if there are any.
-    fn lock(&self, name: &str, models: impl AsRef<[Model]>, more: &str) {
-        std::fs::write(self.path(name), format!("{}{more}", Lock::of(models.as_ref()))).unwrap();
+    /// Writes the lock of an app that has come to a version, as it grew.
+    fn lock(&self, name: &str, newest: u32) {
+        let record = |lock: Lock, version| lock.record(&Lock::of(&models(version)), Bless::New).unwrap();
+        let lock = (1..=newest).fold(Lock::default(), record);
+        std::fs::write(self.path(name), lock.to_string()).unwrap();
+    }
+
+    /// Writes a lock that has other lines at its end.
+    fn lock_with(&self, name: &str, newest: u32, lines: &str) {
+        self.lock(name, newest);
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        std::fs::write(self.path(name), text + lines).unwrap();
     }
 
     fn database(&self, name: &str, models: impl AsRef<[Model]>, rows: usize) {
@@ -112,9 +151,8 @@ impl Desk {
 #[test]
 fn a_diff_tells_what_each_new_version_does() {
     let desk = Desk::new();
-    desk.lock("old.lock", models![v1::Todo], "");
-    let recorded = Lock::of(&models![v1::Todo]).record(&Lock::of(&models![v2::Todo]), Bless::New).unwrap();
-    std::fs::write(desk.path("new.lock"), format!("{recorded}{V3}")).unwrap();
+    desk.lock("old.lock", 1);
+    desk.lock("new.lock", 3);
     desk.says(
         &["schema", "diff", "old.lock", "new.lock"],
         0,
@@ -129,7 +167,7 @@ fn a_diff_tells_what_each_new_version_does() {
 #[test]
 fn a_diff_that_rewrites_what_devices_have_fails() {
     let desk = Desk::new();
-    desk.lock("old.lock", models![v1::Todo], "");
+    desk.lock("old.lock", 1);
     let text = std::fs::read_to_string(desk.path("old.lock")).unwrap();
     std::fs::write(desk.path("new.lock"), text.replace("rank INTEGER", "rank TEXT")).unwrap();
     let said = desk.run(&["schema", "diff", "old.lock", "new.lock"]);
@@ -144,10 +182,10 @@ fn a_diff_that_rewrites_what_devices_have_fails() {
 fn a_check_tells_what_a_database_has_and_needs() {
     let desk = Desk::new();
     desk.database("app.db", models![v1::Todo], 3);
-    desk.lock("v1.lock", models![v1::Todo], "");
-    desk.lock("v2.lock", models![v2::Todo], "\n[lists 1]\nid id\n");
-    desk.lock("v3.lock", models![v2::Todo], V3);
-    desk.lock("other.lock", [], "\n[lists 1]\nid id\n");
+    desk.lock("v1.lock", 1);
+    desk.lock_with("v2.lock", 2, "\n[lists 1]\nid id\n");
+    desk.lock("v3.lock", 3);
+    desk.lock_with("other.lock", 0, "\n[lists 1]\nid id\n");
     let files = desk.files();
     desk.says(
         &["schema", "check", "v1.lock", "app.db"],
@@ -179,7 +217,7 @@ fn a_check_tells_what_a_database_has_and_needs() {
 fn a_check_fails_for_a_database_that_apps_refuse() {
     let desk = Desk::new();
     desk.database("app.db", models![v1::Todo], 1);
-    desk.lock("v1.lock", models![v1::Todo], "");
+    desk.lock("v1.lock", 1);
     let text = std::fs::read_to_string(desk.path("v1.lock")).unwrap();
     std::fs::write(desk.path("changed.lock"), text.replace("rank INTEGER", "rank TEXT")).unwrap();
     let said = desk.run(&["schema", "check", "changed.lock", "app.db"]);
@@ -200,9 +238,9 @@ fn a_check_fails_for_a_database_that_apps_refuse() {
 fn a_plan_tells_the_cost_and_leaves_the_database_alone() {
     let desk = Desk::new();
     desk.database("app.db", models![v1::Todo], 2000);
-    desk.lock("v1.lock", models![v1::Todo], "");
-    desk.lock("v2.lock", models![v2::Todo], "");
-    desk.lock("v3.lock", models![v2::Todo], V3);
+    desk.lock("v1.lock", 1);
+    desk.lock("v2.lock", 2);
+    desk.lock("v3.lock", 3);
     let files = desk.files();
     let row = |lock: &str| {
         let said = desk.run(&["schema", "plan", lock, "app.db"]);
@@ -223,6 +261,13 @@ fn a_plan_tells_the_cost_and_leaves_the_database_alone() {
     assert_eq!((&rewritten[4][..], &rewritten[8][..]), ("2 000", "0"), "{text}");
     assert!(text.contains("the disk needs some") && text.contains("other devices are sent nothing"), "{text}");
     assert!(desk.files() == files, "a plan has written something");
+
+    // What it takes after is what the plan said, about.
+    drop(Db::open(desk.path("app.db"), models(3)).unwrap());
+    let (after, text) = row("v3.lock");
+    let size = |cell: &str| cell.trim_start_matches('~').trim_end_matches(" kB").parse::<f64>().unwrap();
+    let (told, is) = (size(&rewritten[6]), size(&after[5]));
+    assert!((0.75..1.33).contains(&(told / is)), "told {told} kB, took {is} kB: {text}");
 }
 
 #[test]
@@ -230,7 +275,7 @@ fn a_database_that_an_app_has_open_is_read_as_it_is() {
     let desk = Desk::new();
     let db = Db::open(desk.path("app.db"), models![v1::Todo]).unwrap();
     db.insert(v1::Todo::default()).unwrap();
-    desk.lock("v1.lock", models![v1::Todo], "");
+    desk.lock("v1.lock", 1);
     let said = desk.run(&["schema", "plan", "v1.lock", "app.db"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.out.lines().nth(1).unwrap().split_whitespace().nth(3) == Some("1"), "{}", said.out);
@@ -241,7 +286,7 @@ fn a_database_that_an_app_has_open_is_read_as_it_is() {
 #[test]
 fn wrong_files_are_told() {
     let desk = Desk::new();
-    desk.lock("schema.lock", models![v1::Todo], "");
+    desk.lock("schema.lock", 1);
     desk.database("app.db", models![v1::Todo], 0);
     std::fs::write(desk.path("text"), "a letter").unwrap();
     std::fs::write(desk.path("newer.lock"), "lock 9\n").unwrap();

@@ -17,3 +17,5 @@ pub(crate) struct Todo {
     #[crdt(counter)]
     pub(crate) votes: i64,
 }
+
+cfost::schema_lock!(Todo);
