@@ -79,6 +79,7 @@ pub(crate) use elements::read_elements;
 pub(crate) use evolve::OnMigration;
 pub(crate) use layout::BUSY_TIMEOUT;
 pub(crate) use memory::{Memory, Place};
+pub(crate) use pool::ReadConnection;
 pub(crate) use rows::borrowed;
 pub(crate) use table::{Table, quoted};
 #[cfg(feature = "text")]
@@ -88,7 +89,6 @@ pub(crate) use write::{Stored, WriteTx};
 
 use registry::Registry;
 
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
@@ -104,7 +104,7 @@ use crate::schema::Model;
 use crate::sync::{Applied, Seqs, Served};
 use entries::Entries;
 use newer::Newer;
-use pool::{Pool, SqlTransaction, Writing};
+use pool::{Lent, Pool, SqlTransaction, Writing};
 use state::{Own, State};
 use touched::{Feeds, Woken};
 
@@ -151,25 +151,6 @@ struct Writer {
     conn: Connection,
     state: State,
     sealer: Sealer,
-}
-
-/// A connection to read with: one of the pool, or the writer's where a database in memory has no other.
-pub(crate) struct ReadConnection<'s>(Lent<'s>);
-
-enum Lent<'s> {
-    Pooled(pool::Reader<'s>),
-    Writers(MutexGuard<'s, Writer>),
-}
-
-impl Deref for ReadConnection<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        match &self.0 {
-            Lent::Pooled(reader) => reader,
-            Lent::Writers(writer) => &writer.conn,
-        }
-    }
 }
 
 impl Store {

@@ -3,12 +3,12 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{StoreError, layout};
+use super::{StoreError, Writer, layout};
 
 /// Idle reading connections kept; more are opened when more threads read at once.
 const READERS_IDLE_MAX: usize = 8;
@@ -62,6 +62,25 @@ impl Drop for Reader<'_> {
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < READERS_IDLE_MAX {
             idle.extend(self.conn.take());
+        }
+    }
+}
+
+/// A connection to read with: one of the pool, or the writer's where a database in memory has no other.
+pub(crate) struct ReadConnection<'s>(pub(super) Lent<'s>);
+
+pub(super) enum Lent<'s> {
+    Pooled(Reader<'s>),
+    Writers(MutexGuard<'s, Writer>),
+}
+
+impl Deref for ReadConnection<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match &self.0 {
+            Lent::Pooled(reader) => reader,
+            Lent::Writers(writer) => &writer.conn,
         }
     }
 }
