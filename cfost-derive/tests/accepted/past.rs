@@ -206,27 +206,33 @@ fn columns_are_after_those_of_the_versions_before_whatever_they_were() {
     assert!(matches!(filler, Change::Removed { filler: Some(Constant::Integer(0)) }));
 }
 
-/// A model that a database of today keeps.
+/// What devices on earlier versions read may be an enum's variant, as text.
 #[derive(Synced, Debug, Clone, Default, PartialEq)]
-#[synced(version = 3, removed(done: bool = false, in = 3), removed(#[crdt(set)] labels, in = 2))]
+#[synced(version = 3, removed(level: Level = "High", in = 3), removed(#[crdt(set)] labels, in = 2))]
+#[synced(removed(late: i64, since = 2, in = 3), removed(data: Vec<u8> = b"\x00", in = 2), removed(low: i8 = -1, in = 2))]
 pub struct Task {
     #[synced(id)]
     pub id: Uuid,
     #[synced(renamed_from("name", in = 2))]
     pub title: String,
-    #[synced(since = 3, upgrade(rank, with = level, back = rank))]
-    pub level: Level,
-    #[synced(renamed_from("above", in = 2), references = Self, index)]
-    pub parent: Option<Uuid>,
-    #[crdt(set)]
-    #[synced(renamed_from("words", in = 3), index)]
-    pub tags: BTreeSet<String>,
 }
 
 #[test]
 fn a_database_keeps_what_has_a_past() {
     let tags = BTreeSet::from(["a".to_owned()]);
-    let row = Task { title: "a".into(), level: Level::High, tags, ..Task::default() };
-    let task = kept(row.clone());
-    assert_eq!(Task { id: row.id, ..task }, row);
+    let row = Todo { title: "a".into(), level: Level::High, votes: 3, text: "b".into(), tags, ..Todo::default() };
+    let todo = kept(row);
+    assert_eq!((todo.title.as_str(), todo.level, todo.votes), ("a", Level::High, 3));
+    assert_eq!((todo.text.as_str(), todo.tags.len(), todo.length), ("b", 1, None));
+    let task = kept(Task { title: "a".into(), ..Task::default() });
+    assert_eq!(task.title, "a");
+    let fillers: Vec<Constant> = Task::SCHEMA
+        .removed
+        .iter()
+        .filter_map(|forms| match forms[0].change {
+            Change::Removed { filler } => filler,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(fillers, [Constant::Text("High"), Constant::Blob(b"\x00"), Constant::Integer(-1)]);
 }
