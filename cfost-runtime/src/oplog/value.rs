@@ -60,6 +60,7 @@ pub enum ValueRef<'a> {
 
 impl ValueRef<'_> {
     /// The same value, borrowed from this one.
+    #[inline]
     pub fn borrowed(&self) -> ValueRef<'_> {
         match self {
             Self::Null => ValueRef::Null,

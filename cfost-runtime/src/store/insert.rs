@@ -169,7 +169,7 @@ impl WriteTx<'_> {
                     *segment.create.insert(segment.writer.shape(OpKind::Create, &columns)?)
                 }
             };
-            segment.writer.push(shape, id, values.iter().cloned())?;
+            segment.writer.push(shape, id, values.iter().map(ValueRef::borrowed))?;
         } else {
             let columns = schema.columns.iter().map(tagged).chain(older.columns);
             let columns: Vec<_> = columns.chain(parts.iter().map(of_part(schema))).collect();

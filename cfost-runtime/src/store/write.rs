@@ -242,7 +242,11 @@ impl<'c> WriteTx<'c> {
         let composites = payloads.iter().map(|payload| OpValue::Composite(payload));
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Update, &columns)?;
-        segment.writer.push_values(shape, id, values.iter().cloned().map(OpValue::Plain).chain(composites))?;
+        segment.writer.push_values(
+            shape,
+            id,
+            values.iter().map(ValueRef::borrowed).map(OpValue::Plain).chain(composites),
+        )?;
         self.chunk.ops += 1;
         self.broken = false;
         Ok(())
