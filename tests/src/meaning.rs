@@ -68,6 +68,9 @@ pub fn meant(db: &Db, models: &[Model]) -> Result<BTreeMap<&'static str, Rows>> 
             }
         }
         for (n, column) in schema.columns.iter().enumerate() {
+            if let Some(OpData::Write(base)) = base_of(column, &entry) {
+                row.values[n] = base;
+            }
             if let Some(data) = said_of(column, &entry) {
                 row.write(n, schema.keeps(column), entry.op_type, &data);
             }
@@ -98,6 +101,13 @@ fn said_of(column: &ColumnSchema, entry: &OplogEntry) -> Option<OpData> {
         }
     }
     said
+}
+
+/// What an insert says that a counter begins with which is one value to older versions: not that something is added.
+fn base_of(column: &ColumnSchema, entry: &OplogEntry) -> Option<OpData> {
+    let form = column.past.iter().find(|past| matches!(past.change, Change::Rule { .. }))?;
+    let inserts = entry.op_type == OpKind::Create && entry.schema_version >= form.until;
+    inserts.then(|| said_under(entry, form.op_name, form.rule))?
 }
 
 fn said_under(entry: &OplogEntry, op_name: &str, rule: MergeRule) -> Option<OpData> {

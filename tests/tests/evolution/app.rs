@@ -28,6 +28,7 @@ pub(crate) mod v1 {
         pub tags: BTreeSet<u8>,
         #[crdt(counter)]
         pub views: i64,
+        pub likes: i64,
         #[synced(immutable)]
         pub author: String,
     }
@@ -52,6 +53,7 @@ pub(crate) mod v2 {
         #[synced(renamed_from("tags", in = 2))]
         #[crdt(set)]
         pub labels: BTreeSet<u8>,
+        pub likes: i64,
         #[synced(immutable)]
         pub author: String,
     }
@@ -78,6 +80,8 @@ pub(crate) mod v3 {
         #[synced(renamed_from("tags", in = 2))]
         #[crdt(set)]
         pub labels: BTreeSet<u8>,
+        #[crdt(counter, changed_from(lww, in = 3, back))]
+        pub likes: i64,
         #[synced(immutable)]
         pub author: String,
         #[synced(since = 3)]
@@ -109,6 +113,8 @@ pub(crate) mod v4 {
         #[synced(renamed_from("tags", in = 2))]
         #[crdt(set)]
         pub labels: BTreeSet<u8>,
+        #[crdt(counter, changed_from(lww, in = 3, back))]
+        pub likes: i64,
         #[synced(immutable)]
         pub author: String,
     }
@@ -183,11 +189,21 @@ pub(crate) enum Edit {
     Tag,
     Views,
     Note,
+    Likes,
 }
 
 impl Edit {
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Title, Self::Done, Self::Duration, Self::Urgent, Self::Rank, Self::Tag, Self::Views, Self::Note];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Title,
+        Self::Done,
+        Self::Duration,
+        Self::Urgent,
+        Self::Rank,
+        Self::Tag,
+        Self::Views,
+        Self::Note,
+        Self::Likes,
+    ];
 }
 
 /// What all versions of the model can do.
@@ -204,7 +220,7 @@ fn toggle(tags: &mut BTreeSet<u8>, tag: u8) {
 
 impl Todo for v1::Todo {
     fn new(id: Uuid, author: &str) -> Self {
-        Self { id, name: format!("by {author}"), minutes: 10, author: author.into(), ..Self::default() }
+        Self { id, name: format!("by {author}"), minutes: 10, likes: 1, author: author.into(), ..Self::default() }
     }
 
     fn edit(&mut self, edit: Edit, to: u8) {
@@ -216,6 +232,7 @@ impl Todo for v1::Todo {
             Edit::Rank => self.rank = to.into(),
             Edit::Tag => toggle(&mut self.tags, to),
             Edit::Views | Edit::Note => self.views += i64::from(to),
+            Edit::Likes => self.likes = to.into(),
         }
     }
 }
@@ -233,6 +250,7 @@ impl Todo for v2::Todo {
             Edit::Duration => self.minutes = to.into(),
             Edit::Urgent | Edit::Views => self.urgent = !to.is_multiple_of(2),
             Edit::Rank | Edit::Note => self.rank = to.into(),
+            Edit::Likes => self.likes = to.into(),
             Edit::Tag => toggle(&mut self.labels, to),
         }
     }
@@ -241,7 +259,7 @@ impl Todo for v2::Todo {
 impl Todo for v3::Todo {
     fn new(id: Uuid, author: &str) -> Self {
         let author = author.to_owned();
-        Self { id, title: format!("by {author}"), duration: "30 min".into(), author, ..Self::default() }
+        Self { id, title: format!("by {author}"), duration: "30 min".into(), likes: 3, author, ..Self::default() }
     }
 
     fn edit(&mut self, edit: Edit, to: u8) {
@@ -251,6 +269,7 @@ impl Todo for v3::Todo {
             Edit::Duration => self.duration = if to == 0 { "an hour".into() } else { format!("{to} min") },
             Edit::Rank => self.rank = (to > 0).then_some(to.into()),
             Edit::Tag => toggle(&mut self.labels, to),
+            Edit::Likes => self.likes += i64::from(to),
             Edit::Urgent | Edit::Views | Edit::Note => self.note = (to > 0).then(|| format!("{to}")),
         }
     }
@@ -269,6 +288,7 @@ impl Todo for v4::Todo {
             Edit::Duration => self.effort = if to == 0 { "a day".into() } else { format!("{to} min") },
             Edit::Rank | Edit::Views | Edit::Note => self.place = to.into(),
             Edit::Tag => toggle(&mut self.labels, to),
+            Edit::Likes => self.likes += i64::from(to),
         }
     }
 }

@@ -76,10 +76,10 @@ fn play(peers: &mut [Peer], steps: &[Step]) {
 
 /// What version 3 shows of the rows of version 4, but for what version 4 has no more.
 fn as_v3(row: &v4::Todo, own: &v3::Todo) -> v3::Todo {
-    let v4::Todo { id, caption, progress, effort, place, labels, author } = row.clone();
+    let v4::Todo { id, caption, progress, effort, place, labels, likes, author } = row.clone();
     let progress = (progress * 100.0).round() as i64;
     let (note, rank) = (own.note.clone(), Some(place));
-    v3::Todo { id, title: caption, progress, duration: effort, rank, labels, author, note }
+    v3::Todo { id, title: caption, progress, duration: effort, rank, labels, likes, author, note }
 }
 
 proptest! {
@@ -125,16 +125,16 @@ fn a_row_of_any_version_is_a_row_of_every_other_one() {
     let v2: Vec<_> = peers[1].all::<v2::Todo>().into_iter().map(|row| (row.minutes, row.progress)).collect();
     assert_eq!(v2, [(10, 0), (20, 30), (30, 0), (40, 50)]);
     let v4: Vec<v4::Todo> = peers[3].all();
-    let row = |n: usize, progress, place| v4::Todo {
+    let row = |n: usize, progress, likes| v4::Todo {
         id: ids[n],
         caption: format!("by version {}", n + 1),
         progress,
         effort: format!("{}0 min", n + 1),
-        place,
+        likes,
         author: author(n as u32 + 1),
         ..v4::Todo::default()
     };
-    assert_eq!(v4, [row(0, 0.0, 0), row(1, 0.3, 0), row(2, 0.0, 0), row(3, 0.5, 0)]);
+    assert_eq!(v4, [row(0, 0.0, 1), row(1, 0.3, 0), row(2, 0.0, 3), row(3, 0.5, 0)]);
     let v3: Vec<v3::Todo> = peers[2].all();
     let led_back: Vec<v3::Todo> = v4.iter().zip(&v3).map(|(row, own)| as_v3(row, own)).collect();
     // The third version's own row has no rank, which the fourth knows as 0.
