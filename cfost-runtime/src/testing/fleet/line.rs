@@ -187,3 +187,27 @@ pub(super) fn check(pipe: &mut Pipe, faults: Faults) -> Result<bool> {
     }
     Ok(applied)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_loses_doubles_and_reorders_whole_messages_and_says_so() {
+        let message = |n: u8| [&3_u32.to_le_bytes()[..], &[n; 3]].concat();
+        let flight: Vec<u8> = (0..200).flat_map(message).collect();
+        let (mut random, mut faults) = (Random::new(1), Faults::default());
+        let mangled = mangle(&flight, &mut random, &mut faults);
+        let messages = frames(&mangled);
+        let count = |n: u8| messages.iter().filter(|it| ***it == message(n)).count();
+        assert_eq!((0..200).filter(|n| count(*n) == 0).count(), faults.lost as usize);
+        assert_eq!((0..200).filter(|n| count(*n) == 2).count(), faults.doubled as usize);
+        assert!(!faults.cut && faults.lost > 3 && faults.doubled > 3 && faults.reordered > 3, "{faults:?}");
+        let told = faults.to_string();
+        assert!(told.contains("messages lost, ") && told.ends_with("messages out of order"), "{told}");
+        assert_eq!(
+            Faults { lost: 1, cut: true, ..Faults::default() }.to_string(),
+            "1 message lost, broken off within a message"
+        );
+    }
+}

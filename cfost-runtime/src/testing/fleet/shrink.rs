@@ -219,3 +219,37 @@ fn without(plan: &Plan, device: usize, other: Option<usize>) -> Plan {
     }
     Plan { devices, steps }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::step::{RowName, Start};
+    use super::*;
+
+    fn plan() -> Plan {
+        let devices = (0..4).map(|paired| Start { paired, version: 0 }).collect();
+        let row = RowName { table: 0, row: 1 };
+        let steps = vec![
+            Step::Insert { device: 1, row, draw: 7 },
+            Step::Sync { devices: [3, 1] },
+            Step::Split { side: 0b1010 },
+            Step::Delete { device: 2, row },
+        ];
+        Plan { devices, steps }
+    }
+
+    #[test]
+    fn a_story_does_without_a_device_or_has_another_one_do_its_part() {
+        let row = RowName { table: 0, row: 1 };
+        let alone = without(&plan(), 1, None);
+        assert_eq!(alone.devices.iter().map(|start| start.paired).collect::<Vec<_>>(), [0, 2, 3]);
+        assert_eq!(alone.steps, [Step::Split { side: 0b100 }, Step::Delete { device: 1, row }]);
+        let by_another = without(&plan(), 3, Some(0));
+        let expected = [
+            Step::Insert { device: 1, row, draw: 7 },
+            Step::Sync { devices: [0, 1] },
+            Step::Split { side: 0b010 },
+            Step::Delete { device: 2, row },
+        ];
+        assert_eq!(by_another.steps, expected);
+    }
+}
