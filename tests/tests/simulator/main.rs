@@ -1,6 +1,7 @@
 //! The simulator that an app tests its own versions with finds nothing in ours, and finds what is wrong.
 
 mod grown;
+mod ruled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -98,6 +99,11 @@ fn grown() -> FleetOptions {
 #[test]
 fn renamed_removed_and_upgraded_fields_and_models_agree_after_every_story() {
     grown().run();
+}
+
+#[test]
+fn values_that_become_counters_and_texts_agree_after_every_story() {
+    Fleet::of(&ruled::versions().each_ref().map(Vec::as_slice)).run();
 }
 
 /// Texts that merge, also ones that come with a later version and get another name.
@@ -326,4 +332,12 @@ fn an_upgrade_that_is_not_for_every_value_is_found_and_told_in_a_few_steps() {
     let failure = found(&models![planted::partial::Todo]);
     assert!((1..=5).contains(&failure.story.len()), "{failure}");
     assert!(failure.what.contains("the upgrade of 'seconds' panics when it is given "), "{failure}");
+}
+
+#[test]
+fn an_upgrade_is_tried_on_the_values_that_the_app_gives_for_a_field() {
+    let fleet = || Fleet::of(&[&models![planted::Todo], &models![planted::partial::Todo]]);
+    let report = fleet().values("todos", "minutes", [1_i64, 5, 60]).steps(60).run();
+    assert!(report.steps > 100, "{report:?}");
+    assert!(fleet().values("todos", "minutes", [i64::MAX]).try_run().is_err());
 }

@@ -11,8 +11,8 @@ use crate::schema::{Change, ColumnSchema, ModelSchema, SqlType, Value, ValueRef}
 const DRAWS: usize = 12;
 
 impl Fleet {
-    /// A value for a column, of the app's samples if it has given any, else one that the upgrade functions of all
-    /// versions take for a value of their types, if that is found.
+    /// A value for a column, one of the app's if it has given any, and one that the upgrade functions of all versions
+    /// take for a value of their types, if that is found.
     ///
     /// # Errors
     /// When a function panics: it has to have a result for every value.
@@ -26,22 +26,57 @@ impl Fleet {
         if column.reference.is_some() {
             return Ok(values::value(random, column, named));
         }
-        let given = self.samples.iter().filter(|of| of.table == schema.table && of.column == column.name);
-        let given: Vec<&Value> = given.map(|of| &of.value).filter(|value| fits(value, column)).collect();
         let later = self.later(schema, column);
-        if !given.is_empty() {
-            let value: ValueRef<'static> = (*random.pick(&given)).clone().into();
-            is_readable(schema, column, &later, &value)?;
-            return Ok(value);
-        }
-        let mut drawn = values::value(random, column, named);
+        let of = (schema.table, column.name, column.sql_type);
+        let mut drawn = match self.given(random, of, column.nullable) {
+            Some(given) => given,
+            None => values::value(random, column, named),
+        };
         for _ in 0..DRAWS {
             if is_readable(schema, column, &later, &drawn)? {
                 break;
             }
-            drawn = draw(random, schema, column, &later)?;
+            drawn = self.draw(random, schema, column, &later)?;
         }
         Ok(drawn)
+    }
+
+    /// One of the values that the app has given for a column of a type.
+    fn given(
+        &self,
+        random: &mut Random,
+        (table, name, sql_type): (&str, &str, SqlType),
+        nullable: bool,
+    ) -> Option<ValueRef<'static>> {
+        let of_column = self.samples.iter().filter(|of| of.table == table && of.column == name).map(|of| &of.value);
+        let given: Vec<&Value> = of_column.filter(|value| fits(value, sql_type, nullable)).collect();
+        (!given.is_empty()).then(|| (*random.pick(&given)).clone().into())
+    }
+
+    /// Draws a value, which may be one that an upgrade gives.
+    fn draw(
+        &self,
+        random: &mut Random,
+        schema: &ModelSchema,
+        column: &ColumnSchema,
+        later: &[&'static ColumnSchema],
+    ) -> Result<ValueRef<'static>> {
+        let mut any = |name, sql_type| {
+            let given = self.given(random, (schema.table, name, sql_type), false);
+            given.unwrap_or_else(|| values::of_type(random, sql_type))
+        };
+        let own = any(column.name, column.sql_type);
+        let before = column.past.iter().find(|past| matches!(past.change, Change::Upgraded { .. }));
+        let old = before.map(|past| (past.since, any(past.name, past.sql_type)));
+        let new = later.last().map(|later| (later, any(later.name, later.sql_type)));
+        let converted = match (old, new) {
+            (Some((since, old)), _) if random.percent(60) => forth(column, since, old.into_owned()).stored(column)?,
+            (_, Some((later, new))) if random.percent(60) => {
+                back(later, schema.version, new.into_owned()).map_or(Ok(None), |value| value.stored(later))?
+            }
+            _ => None,
+        };
+        Ok(converted.map_or(own, Into::into))
     }
 
     /// What later versions made of a column.
@@ -74,35 +109,13 @@ fn is_readable(
     Ok(readable)
 }
 
-/// Draws a value, which may be one that an upgrade gives.
-fn draw(
-    random: &mut Random,
-    schema: &ModelSchema,
-    column: &ColumnSchema,
-    later: &[&'static ColumnSchema],
-) -> Result<ValueRef<'static>> {
-    let before = column.past.iter().find(|past| matches!(past.change, Change::Upgraded { .. }));
-    let converted = match (before, later.last()) {
-        (Some(past), _) if random.percent(60) => {
-            let old = values::of_type(random, past.sql_type).into_owned();
-            forth(column, past.since, old).stored(column)?
-        }
-        (_, Some(later)) if random.percent(60) => {
-            let new = values::of_type(random, later.sql_type).into_owned();
-            back(later, schema.version, new).map_or(Ok(None), |value| value.stored(later))?
-        }
-        _ => None,
-    };
-    Ok(converted.map_or_else(|| values::of_type(random, column.sql_type), Into::into))
-}
-
-/// Whether a column can hold a value.
-fn fits(value: &Value, column: &ColumnSchema) -> bool {
+/// Whether a column of a type can hold a value.
+fn fits(value: &Value, sql_type: SqlType, nullable: bool) -> bool {
     match value {
-        Value::Null => column.nullable,
-        Value::Integer(_) => column.sql_type == SqlType::Integer,
-        Value::Real(_) => column.sql_type == SqlType::Real,
-        Value::Text(_) => column.sql_type == SqlType::Text,
-        Value::Blob(_) => column.sql_type == SqlType::Blob,
+        Value::Null => nullable,
+        Value::Integer(_) => sql_type == SqlType::Integer,
+        Value::Real(_) => sql_type == SqlType::Real,
+        Value::Text(_) => sql_type == SqlType::Text,
+        Value::Blob(_) => sql_type == SqlType::Blob,
     }
 }
