@@ -237,6 +237,16 @@ impl<'c> Applier<'c> {
         Ok(())
     }
 
+    /// The payloads of a change, as far as they can be opened.
+    #[cfg(feature = "text")]
+    pub(super) fn opened_payloads(&mut self, stored: &StoredChange<'_>, secrets: &Secrets) -> Vec<Vec<u8>> {
+        if self.open(stored, secrets) == Readiness::Waits {
+            return Vec::new();
+        }
+        let payloads = self.payloads.iter().take(stored.change.segments.len());
+        payloads.filter(|payload| !payload.is_empty()).cloned().collect()
+    }
+
     /// Opens the segments of a change; an altered or malformed one is left empty.
     fn open(&mut self, stored: &StoredChange<'_>, secrets: &Secrets) -> Readiness {
         let header = stored.header;
@@ -469,7 +479,7 @@ enum Whole {
 
 impl ShapeFit {
     /// Of the shape of an op, which an app wrote with this version of the model.
-    fn new(table: &Table, version: u32, op: &Op<'_, '_>) -> Self {
+    pub(super) fn new(table: &Table, version: u32, op: &Op<'_, '_>) -> Self {
         // A column that the model doesn't have stays in the oplog.
         let columns: Vec<_> = op.columns.iter().map(|named| table.forms.target(named, op.kind, version)).collect();
         let elements = columns.iter().any(|target| matches!(target, Some(Target::Elements(_))));

@@ -6,6 +6,8 @@
 //! transaction ends, when an op comes that may do more to the row than change its values, or when there are
 //! too many of them.
 
+mod support;
+
 use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
@@ -62,6 +64,11 @@ impl Applier<'_> {
     /// Writes the rows that were merged in memory. The transaction must not be committed before, nor anybody read
     /// its rows.
     pub(super) fn settle(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
+        self.write_unwritten(context)?;
+        self.support_texts(context)
+    }
+
+    fn write_unwritten(&mut self, context: &mut Context<'_>) -> Result<(), StoreError> {
         let keys: Vec<RowKey> = self.unwritten.rows.keys().copied().collect();
         keys.into_iter().try_for_each(|key| self.settle_row(key, context))?;
         self.unwritten.bytes = 0;
@@ -123,13 +130,13 @@ impl Applier<'_> {
         }
         if is_edit && fit.edits_text(&self.rows.tables[table]) {
             if self.unwritten.is_full() {
-                self.settle(context)?;
+                self.write_unwritten(context)?;
             }
             let shown = self.rows.visible(table, &op.row)?;
             return Ok(shown.map(|row| self.unwritten.insert(key, row)).is_some());
         }
         if self.rows.tables[table].links.has_dependents() {
-            self.settle(context)?;
+            self.write_unwritten(context)?;
         } else {
             self.settle_row(key, context)?;
         }

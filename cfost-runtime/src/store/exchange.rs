@@ -17,17 +17,39 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, StoreError, fork, standing, waiting};
+use super::{Registry, Store, StoreError, fork, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
 use crate::oplog::{
-    Chain, ChangeId, DeviceId, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange, sign_change,
+    Chain, ChangeId, DeviceId, Frontier, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange,
+    sign_change,
 };
 use crate::sync::{Applied, Refusal, Refused, Seqs, Served};
 
 /// What a run takes beside its changes: its head, its last signature, the lengths of the changes.
 const RUN_OVERHEAD_BYTES: usize = 1024;
+
+impl Store {
+    /// What is held of a space.
+    pub(crate) fn frontier(&self, space: SpaceId) -> Result<Frontier> {
+        self.with_state(|_, state| Ok(state.frontier(space)))
+    }
+
+    /// The id of a change, if it is held.
+    pub(crate) fn change_id(&self, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
+        self.with_state(|conn, state| {
+            let log = state.registry.number(log).and_then(|number| state.registry.get(number));
+            let Some(log) = log.filter(|log| seq > 0 && seq <= state.claimed(log).seq) else { return Ok(None) };
+            Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
+        })
+    }
+
+    /// The log that this device writes to.
+    pub(crate) fn own_log(&self) -> Result<LogId> {
+        self.with_state(|_, state| Ok(state.own.chain.log))
+    }
+}
 
 /// Signs the own log's changes that have not been exposed; returns the head that now may leave.
 ///
@@ -306,13 +328,19 @@ pub(super) fn keep(
     number: u32,
 ) -> Result<()> {
     // Whether what an end names is the change that is held in its place is only known once that is held.
-    let in_step = |log: &LogRow| log.applied_seq == log.head.seq && log.counted_seq == standing::ALL;
-    let mut ready = state.registry.get(number).is_some_and(in_step);
+    let limited = state.registry.get(number).is_some_and(|log| log.counted_seq != standing::ALL);
+    let in_step = |log: &LogRow| log.applied_seq == log.head.seq;
+    let mut ready = !limited && state.registry.get(number).is_some_and(in_step);
     for change in verified {
         changes::insert(conn, number, change.header.seq(), change.packed)?;
         if ready {
             let stored = StoredChange { header: &change.header, id: change.id, change: &change.change };
             ready = applier.apply_next(&stored, &mut context(state), number)? == Readiness::Ready;
+        }
+        #[cfg(feature = "text")]
+        if limited {
+            let stored = StoredChange { header: &change.header, id: change.id, change: &change.change };
+            applier.note_passed_over(&stored, &mut context(state));
         }
     }
     keep_signatures(conn, run, verified, number)?;

@@ -99,7 +99,7 @@ use tokio::sync::watch as notice;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::oplog::{ChangeId, Frontier, Head, LogId, Run, Sealer, SpaceId};
+use crate::oplog::{Head, LogId, Run, Sealer, SpaceId};
 use crate::schema::Model;
 use crate::sync::{Applied, Seqs, Served};
 use entries::Entries;
@@ -395,25 +395,6 @@ impl Store {
         let retry_at_ms = if waits { now_ms.saturating_add(RETRY_MS) } else { u64::MAX };
         self.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
         waits
-    }
-
-    /// What is held of a space.
-    pub(crate) fn frontier(&self, space: SpaceId) -> Result<Frontier> {
-        self.with_state(|_, state| Ok(state.frontier(space)))
-    }
-
-    /// The id of a change, if it is held.
-    pub(crate) fn change_id(&self, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
-        self.with_state(|conn, state| {
-            let log = state.registry.number(log).and_then(|number| state.registry.get(number));
-            let Some(log) = log.filter(|log| seq > 0 && seq <= state.claimed(log).seq) else { return Ok(None) };
-            Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
-        })
-    }
-
-    /// The log that this device writes to.
-    pub(crate) fn own_log(&self) -> Result<LogId> {
-        self.with_state(|_, state| Ok(state.own.chain.log))
     }
 
     /// Runs for a peer that holds `held`; see [`exchange::runs_after`].

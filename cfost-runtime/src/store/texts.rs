@@ -3,7 +3,7 @@
 //!
 //! The plain text is in its model's column. A document belongs to its row for good, shown or hidden.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -85,6 +85,8 @@ pub(super) struct Texts {
     uses: u64,
     /// Whether a document holds what isn't committed.
     uncommitted: bool,
+    /// Documents with deltas that may wait for what doesn't count.
+    wanting: HashSet<TextAt>,
 }
 
 #[derive(Debug)]
@@ -195,9 +197,12 @@ impl Texts {
         let live = self.live(conn, at)?;
         match live.document.merge(peer, payload) {
             Ok(Fate::Known) => {}
-            Ok(Fate::Merged | Fate::Waits) => {
+            Ok(fate @ (Fate::Merged | Fate::Waits)) => {
                 live.add(conn, at, peer, payload)?;
                 live.fold_if_outgrown(conn, at)?;
+                if fate == Fate::Waits {
+                    self.wanting.insert(at);
+                }
             }
             Err(error) => {
                 tracing::warn!(table = at.table, row = %at.row, %error, "what an op says of a text has no effect");
@@ -207,6 +212,21 @@ impl Texts {
             }
         }
         Ok(Some(Merged::Edited))
+    }
+
+    /// Takes note that deltas of a text may wait for what doesn't count.
+    pub(super) fn want(&mut self, at: TextAt) {
+        self.wanting.insert(at);
+    }
+
+    /// The texts that were taken note of.
+    pub(super) fn take_wanting(&mut self) -> Vec<TextAt> {
+        self.wanting.drain().collect()
+    }
+
+    /// The steps that deltas of a text wait for, each with its peer.
+    pub(super) fn needs(&mut self, conn: &Connection, at: TextAt) -> Result<Vec<(u64, u32)>, StoreError> {
+        Ok(self.live(conn, at)?.document.needs())
     }
 
     /// The text as its document has it.

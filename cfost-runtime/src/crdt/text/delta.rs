@@ -87,6 +87,11 @@ pub(super) struct Delta {
     pub(super) operations: Vec<Operation>,
 }
 
+/// The first step that a delta takes; `None` if the bytes are none.
+pub fn first_step(bytes: &[u8]) -> Option<u32> {
+    Delta::decode(bytes).ok().map(|delta| delta.first)
+}
+
 /// Whether bytes are a delta, as far as they tell by themselves; returns the generation that it edits, `None` for a
 /// text that began as one.
 ///

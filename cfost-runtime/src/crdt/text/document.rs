@@ -228,6 +228,19 @@ impl Document {
         delta.first <= self.next_step(peer) && delta.heads.iter().all(|(peer, step)| *step < self.next_step(*peer))
     }
 
+    /// The steps that deltas wait for, each with its peer, as far as they say.
+    pub fn needs(&self) -> Vec<(u64, u32)> {
+        let mut needs = Vec::new();
+        for (peer, _, delta) in &self.waiting {
+            let own = delta.first.checked_sub(1).map(|step| (*peer, step));
+            let missing = own.into_iter().chain(delta.heads.iter().copied());
+            needs.extend(missing.filter(|(peer, step)| *step >= self.next_step(*peer)));
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    }
+
     /// The number of a peer's next step.
     pub fn next_step(&self, peer: u64) -> u32 {
         self.doc.oplog_vv().get(&peer).map_or(0, |end| end.unsigned_abs())

@@ -24,7 +24,7 @@ mod tests;
 mod value;
 
 pub use cursor::Cursor;
-pub use delta::{DELTA_BYTES_MAX, DeltaEdit, check_delta, edits_of, first_text};
+pub use delta::{DELTA_BYTES_MAX, DeltaEdit, check_delta, edits_of, first_step, first_text};
 pub use document::{Document, Fate};
 pub use generation::Generation;
 pub use generations::{Generations, Held};
