@@ -368,7 +368,7 @@ impl Writer {
             let field = schema.columns.iter().find(|known| known.name == column).map_or(column, |known| known.field);
             return Err(Error::NotSearchable { model: schema.model, field });
         }
-        let Some(pattern) = search::pattern(column, words) else {
+        let Some(pattern) = search::pattern(schema.op_name(column), words) else {
             self.push("0");
             return Ok(());
         };

@@ -94,6 +94,11 @@ pub struct ModelSchema {
 }
 
 impl ModelSchema {
+    /// What ops call the column of this name, which no rename changes.
+    pub fn op_name(&self, column: &'static str) -> &'static str {
+        self.columns.iter().find(|known| known.name == column).map_or(column, |known| known.op_name)
+    }
+
     /// Whether a row keeps the value of this column that it was inserted with: the field is marked, or the
     /// row's id is made from it.
     pub fn keeps(&self, column: &ColumnSchema) -> bool {

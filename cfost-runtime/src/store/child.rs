@@ -59,7 +59,7 @@ impl ChildTable {
              {clock} BLOB NOT NULL,\n  PRIMARY KEY (row, {key})\n) STRICT, WITHOUT ROWID;\n"
         );
         // The rest of the primary key, with the row, is in each entry by itself.
-        let index = format!("{plain_name}_by_{}", indexed(schema));
+        let index = format!("{}_{}_by_{}", model.table, schema.op_name, indexed(schema));
         let create_index = format!("CREATE INDEX {} ON {name} ({})", quoted(&index), indexed(schema));
         Self {
             insert: format!(

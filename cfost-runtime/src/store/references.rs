@@ -97,7 +97,7 @@ pub(super) fn to_index(schema: &'static ModelSchema) -> impl Iterator<Item = &'s
 
 /// The name of a reference's index.
 pub(super) fn index_name(schema: &ModelSchema, column: &ColumnSchema) -> String {
-    format!("{}_by_{}", schema.table, column.name)
+    format!("{}_by_{}", schema.table, column.op_name)
 }
 
 /// The chosen tables, and those whose rows lead to theirs.

@@ -89,7 +89,7 @@ fn definition(schema: &ModelSchema) -> String {
     format!(
         "CREATE VIRTUAL TABLE {} USING fts5({}, content='', contentless_delete=1, tokenize='{TOKENIZER}')",
         index_name(schema),
-        columns(schema, "")
+        indexed(schema)
     )
 }
 
@@ -97,7 +97,7 @@ fn definition(schema: &ModelSchema) -> String {
 fn filled(schema: &ModelSchema) -> String {
     let (index, ids, table) = (index_name(schema), ids_name(schema), quoted(schema.table));
     let id = quoted(schema.id_column);
-    let (names, of_row) = (columns(schema, ""), columns(schema, "t."));
+    let (names, of_row) = (indexed(schema), columns(schema, "t."));
     format!(
         "CREATE TABLE {ids} (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE) STRICT;
 INSERT INTO {ids} (id) SELECT {id} FROM {table} ORDER BY {id};
@@ -111,13 +111,13 @@ fn followed(schema: &ModelSchema) -> String {
     let (index, ids, table) = (index_name(schema), ids_name(schema), quoted(schema.table));
     let id = quoted(schema.id_column);
     let [inserted, updated, deleted] = triggers(schema);
-    let (names, new) = (columns(schema, ""), columns(schema, "new."));
+    let (names, columns, new) = (indexed(schema), columns(schema, ""), columns(schema, "new."));
     format!(
         "CREATE TRIGGER {inserted} AFTER INSERT ON {table} BEGIN
   INSERT INTO {ids} (id) VALUES (new.{id});
   INSERT INTO {index} (rowid, {names}) SELECT number, {new} FROM {ids} WHERE id = new.{id};
 END;
-CREATE TRIGGER {updated} AFTER UPDATE OF {names} ON {table} BEGIN
+CREATE TRIGGER {updated} AFTER UPDATE OF {columns} ON {table} BEGIN
   INSERT OR REPLACE INTO {index} (rowid, {names}) SELECT number, {new} FROM {ids} WHERE id = new.{id};
 END;
 CREATE TRIGGER {deleted} AFTER DELETE ON {table} BEGIN
@@ -137,6 +137,12 @@ fn unfollowed(schema: &ModelSchema) -> String {
 
 fn triggers(schema: &ModelSchema) -> [String; 3] {
     ["insert", "update", "delete"].map(|on| quoted(&format!("cfost_search_{}_{on}", schema.table)))
+}
+
+/// The columns of the index: by what ops call those of the table, so that it outlives their names.
+fn indexed(schema: &ModelSchema) -> String {
+    let columns: Vec<String> = schema.search.iter().map(|column| quoted(schema.op_name(column))).collect();
+    columns.join(", ")
 }
 
 fn columns(schema: &ModelSchema, row: &str) -> String {

@@ -217,7 +217,9 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
     Ok(tables)
 }
 
-pub(super) fn index_name(schema: &ModelSchema, columns: &[&str]) -> String {
+/// The name of an index: by what ops call its columns, so that it outlives their names.
+fn index_name(schema: &ModelSchema, columns: &[&'static str]) -> String {
+    let columns: Vec<&str> = columns.iter().map(|column| schema.op_name(column)).collect();
     format!("{}_by_{}", schema.table, columns.join("_"))
 }
 

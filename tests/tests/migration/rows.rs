@@ -211,7 +211,7 @@ fn fields_can_swap_their_names_and_write_them_in_other_letters() {
     app.assert_sound();
     let plan = "EXPLAIN QUERY PLAN SELECT id FROM pairs WHERE \"left\" = 'r'";
     let plan = app.db().sql(plan).rows::<(i64, i64, i64, String)>().unwrap();
-    assert!(plan[0].3.contains("pairs_by_left"), "{plan:?}");
+    assert!(plan[0].3.contains("INDEX"), "{plan:?}");
 }
 
 #[test]

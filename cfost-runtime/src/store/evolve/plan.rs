@@ -115,14 +115,12 @@ impl Plan {
         self.removed.is_empty() && !self.other_rule && self.columns.iter().enumerate().all(in_place)
     }
 
-    /// Whether the columns whose words are indexed have the names and the values that they had.
+    /// Whether the columns whose words are indexed have the values that they had.
     pub(super) fn keeps_words(&self, schema: &ModelSchema) -> bool {
-        let mut columns =
-            schema.columns.iter().zip(&self.columns).filter(|(column, _)| schema.search.contains(&column.name));
-        let is_renamed = |name: &str| self.renamed.iter().any(|(_, after)| after == name);
+        let mut columns = schema.columns.iter().zip(&self.columns);
         columns.all(|(column, source)| match source {
-            Source::New => false,
-            Source::Found { with, .. } => with.is_empty() && !is_renamed(column.name),
+            Source::New => !schema.search.contains(&column.name),
+            Source::Found { with, .. } => with.is_empty() || !schema.search.contains(&column.name),
         })
     }
 
