@@ -232,13 +232,18 @@ impl Migrating<'_> {
         Ok(())
     }
 
-    /// Renames and forgets the documents of texts, as their columns are.
+    /// Renames the documents of texts, and forgets what is kept of columns that go.
     fn texts(&self) -> Result<(), StoreError> {
         let table = self.table.schema.table;
-        let mut forget =
-            self.conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1 AND column_name = ?2")?;
+        let of = |kept: &str| format!("DELETE FROM {kept} WHERE table_name = ?1 AND column_name = ?2");
+        let mut forget = self.conn.prepare_cached(&of("cfost_texts"))?;
+        let mut forget_base = self.conn.prepare_cached(&of("cfost_bases"))?;
+        let mut forget_generations = self.conn.prepare_cached(&of("cfost_generations"))?;
         for &removed in &self.plan.removed {
-            forget.execute((table, &self.found.columns[removed]))?;
+            let (name, op_name) = (&self.found.columns[removed], &self.found.op_names[removed]);
+            forget.execute((table, name))?;
+            forget_base.execute((table, op_name))?;
+            forget_generations.execute((table, op_name))?;
         }
         let mut rename = self
             .conn

@@ -244,6 +244,82 @@ fn what_newer_apps_wrote_before_the_upgrade_is_there_after_it_whatever_versions_
     }
 }
 
+mod ruled {
+    use cfost::prelude::*;
+
+    /// A number of version 1.
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "posts", version = 1)]
+    pub(super) struct Post {
+        #[synced(id)]
+        pub(super) id: Uuid,
+        pub(super) title: String,
+        pub(super) votes: i64,
+    }
+
+    pub(super) mod counted {
+        use cfost::prelude::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "posts", version = 2)]
+        pub(in super::super) struct Post {
+            #[synced(id)]
+            pub(in super::super) id: Uuid,
+            pub(in super::super) title: String,
+            #[crdt(counter, changed_from(lww, in = 2))]
+            pub(in super::super) votes: i64,
+        }
+    }
+
+    pub(super) mod renamed {
+        use cfost::prelude::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "posts", version = 3)]
+        pub(in super::super) struct Post {
+            #[synced(id)]
+            pub(in super::super) id: Uuid,
+            pub(in super::super) title: String,
+            #[crdt(counter, changed_from(lww, in = 2))]
+            #[synced(renamed_from("votes", in = 3))]
+            pub(in super::super) likes: i64,
+        }
+    }
+
+    pub(super) mod removed {
+        use cfost::prelude::*;
+
+        #[derive(Synced, Debug, Clone, Default, PartialEq)]
+        #[synced(table = "posts", version = 4)]
+        #[synced(removed(#[crdt(counter)] likes, in = 4, renamed_from("votes", in = 3)))]
+        pub(in super::super) struct Post {
+            #[synced(id)]
+            pub(in super::super) id: Uuid,
+            pub(in super::super) title: String,
+        }
+    }
+}
+
+#[test]
+fn a_number_that_became_a_counter_keeps_its_sum_under_another_name_and_leaves_nothing_behind_when_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut app = App::new(dir.path().join("posts.db"), models![ruled::Post]);
+    let post = ruled::Post { votes: 7, ..ruled::Post::default() };
+    let [id, deleted] = [post.clone(), post].map(|post| app.db().insert(post).unwrap().id);
+    app.db().delete::<ruled::Post>(deleted).unwrap();
+    app.open(models![ruled::counted::Post]);
+    app.assert_sound();
+    app.db().update(id, |post: &mut ruled::counted::Post| post.votes += 2).unwrap();
+    app.open(models![ruled::renamed::Post]);
+    app.assert_sound();
+    let shown = app.db().update(id, |post: &mut ruled::renamed::Post| post.likes += 1).unwrap();
+    assert_eq!(shown.likes, 10);
+    app.open(models![ruled::removed::Post]);
+    app.assert_sound();
+    let kept = app.db().sql("SELECT count(*) FROM cfost_bases").rows::<(i64,)>().unwrap();
+    assert_eq!((app.db().count::<ruled::removed::Post>().unwrap(), kept), (1, vec![(0,)]));
+}
+
 #[cfg(feature = "text")]
 mod texts {
     use super::*;

@@ -12,6 +12,8 @@ use crate::store::StoreError;
 pub(super) struct Found {
     /// In the order of the slots of a row's clock.
     pub(super) columns: Vec<String>,
+    /// What ops call them.
+    pub(super) op_names: Vec<String>,
     /// After the table's name and `_` the names of the elements' tables.
     pub(super) collections: Vec<String>,
     /// The columns that name rows of other tables.
@@ -25,6 +27,7 @@ impl Found {
         let name = |column: &ColumnShape| column.name.clone();
         Self {
             columns: shape.columns.iter().map(name).collect(),
+            op_names: shape.columns.iter().map(|column| column.op_name.clone()).collect(),
             collections: shape.collections.iter().map(|collection| collection.name.clone()).collect(),
             references: shape.columns.iter().filter(refers).map(name).collect(),
         }
