@@ -336,6 +336,16 @@ fn a_text_too_long_to_be_a_value_is_still_a_text() {
     assert_sound(peers[2].db());
 }
 
+#[test]
+fn a_fleet_of_both_versions_agrees() {
+    cfost::testing::fleet(&[&models![v1::Note], &models![v2::Note]]);
+}
+
+#[test]
+fn a_fleet_in_which_older_apps_read_along_agrees() {
+    cfost::testing::fleet(&[&models![v3::Old], &models![v3::Paper]]);
+}
+
 /// A step of a story.
 #[derive(Clone, Debug)]
 enum Step {
