@@ -59,6 +59,23 @@ mod hasty {
     }
 }
 
+/// A number that others count on from now on, and a list that is gone.
+mod counted {
+    use super::*;
+
+    #[derive(Synced)]
+    #[synced(table = "todos", version = 3, removed(#[crdt(set)] tags, in = 3))]
+    pub(super) struct Todo {
+        #[synced(id)]
+        pub id: Uuid,
+        pub title: String,
+        #[crdt(counter)]
+        pub votes: i64,
+        #[crdt(counter, changed_from(lww, in = 2))]
+        pub rank: i64,
+    }
+}
+
 /// The lock of an app's repository.
 struct Repository {
     folder: tempfile::TempDir,
@@ -226,4 +243,20 @@ fn two_branches_that_change_different_models_merge_into_a_lock_that_holds() {
     let merged = repository.lock();
     assert_eq!(repository.bless(models![v2::Todo, v2::List]).unwrap(), Vec::<String>::new());
     assert_eq!(repository.lock(), merged);
+}
+
+#[test]
+fn a_lock_that_begins_late_has_earlier_versions_as_far_as_the_attributes_tell() {
+    let repository = Repository::new();
+    repository.bless(models![counted::Todo]).unwrap();
+    let lock = repository.lock();
+    let columns = "id id\ncolumn title TEXT NOT NULL lww\ncolumn votes INTEGER NOT NULL counter\n";
+    let counter = "column rank INTEGER NOT NULL counter\n";
+    let sections = [
+        format!("[todos 1]\n{columns}column rank INTEGER NOT NULL lww ?\nelements tags set ? ?\nindex ?\n\n"),
+        format!("[todos 2]\n{columns}{counter}elements tags set ? ?\nindex ?\nmerges rank counter from lww\n\n"),
+        format!("[todos 3]\n{columns}{counter}"),
+    ];
+    assert!(lock.ends_with(&sections.concat()), "{lock}");
+    repository.test(models![counted::Todo]).unwrap();
 }
