@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use syn::DeriveInput;
 
 use crate::ctxt::Ctxt;
+use crate::ir::forms::{Form, Lines};
 use crate::ir::model::Model;
 use crate::{attr, check, expand};
 
@@ -253,5 +254,57 @@ fn a_function_is_shown_as_it_is_written() {
     ];
     for text in written {
         assert_eq!(attr::shown(&text.parse().expect("the tokens of a function")), text);
+    }
+}
+
+/// What ops call the columns of a version, as a model tells that is of it or came later.
+fn op_names(model: &str, version: u32) -> Vec<(String, String)> {
+    let input = syn::parse_str(model).expect("the test's input parses");
+    let mut cx = Ctxt::default();
+    let mut model = Model::read(&input, &mut cx).expect("the model is read");
+    check::model(&mut model, &mut cx);
+    assert!(cx.finish().is_none(), "the model has no error");
+    let lines = Lines::of(&model);
+    let is_there = |form: &&Form<'_>| form.since <= version && form.until.is_none_or(|until| version < until);
+    let forms = lines.iter().flat_map(|line| line.forms.iter().filter(is_there));
+    let mut names: Vec<_> = forms.map(|form| (form.name.text.clone(), form.op_name.clone())).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_later_version_adds_never_changes_what_ops_of_an_earlier_one_call_a_column() {
+    let versions = [
+        "#[synced(version = 1)] struct M { #[synced(id)] id: Uuid, a: i64, b: i64, c: i64, d: i64 }",
+        "#[synced(version = 2)] struct M { #[synced(id)] id: Uuid,
+            #[synced(upgrade(b, in = 2, with = f, back = g))] a: i64,
+            #[synced(upgrade(a, in = 2, with = f, back = g))] b: i64,
+            #[synced(renamed_from(\"c\", in = 2))] e: i64,
+            d: i64 }",
+        "#[synced(version = 3, removed(d: i64 = 0, in = 3))] struct M { #[synced(id)] id: Uuid,
+            #[synced(upgrade(b, in = 2, with = f, back = g), renamed_from(\"a\", in = 3))] x: i64,
+            #[synced(upgrade(a, in = 2, with = f, back = g), upgrade(b, in = 3, with = f, back = g))] a: i64,
+            #[synced(renamed_from(\"c\", in = 2), upgrade(e, in = 3, with = f, back = g))] c: i64,
+            #[synced(since = 3, backfill = 0)] y: i64 }",
+        "#[synced(version = 4, removed(d: i64 = 0, in = 3))] struct M { #[synced(id)] id: Uuid,
+            #[synced(upgrade(b, in = 2, with = f, back = g), renamed_from(\"a\", in = 3))]
+            #[synced(upgrade(x, in = 4, with = f, back = g))] d: i64,
+            #[synced(upgrade(a, in = 2, with = f, back = g), upgrade(b, in = 3, with = f, back = g))] a: i64,
+            #[synced(renamed_from(\"c\", in = 2), upgrade(e, in = 3, with = f, back = g))] c: i64,
+            #[synced(since = 3, backfill = 0, renamed_from(\"y\", in = 4))] x: i64 }",
+    ];
+    let told = |version: u32| {
+        let names = op_names(versions[version as usize - 1], version);
+        names.iter().map(|(name, op_name)| format!("{name}={op_name}")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(1), "a=a b=b c=c d=d");
+    assert_eq!(told(2), "a=a@2 b=b@2 d=d e=c");
+    assert_eq!(told(3), "a=a@3 c=c@3 x=a@2 y=y");
+    assert_eq!(told(4), "a=a@3 c=c@3 d=d@4 x=y");
+    for version in 1..=4 {
+        for later in version..=4 {
+            let names = op_names(versions[later as usize - 1], version);
+            assert_eq!(names, op_names(versions[version as usize - 1], version), "{version} as {later} tells it");
+        }
     }
 }
