@@ -144,9 +144,6 @@ pub(crate) struct Opening {
     pub(crate) read_newer: bool,
 }
 
-/// How long changes that have to wait are left alone.
-const RETRY_MS: u64 = 1000;
-
 struct Writer {
     conn: Connection,
     state: State,
@@ -358,7 +355,7 @@ impl Store {
             let applied = exchange::take_in(conn, &self.tables, state, &self.host, runs)?;
             // What waited before is looked at when it was to be, however much comes in.
             let planned_ms = self.retry_at_ms.load(Ordering::Relaxed);
-            self.note_waiting(state, now_ms.min(planned_ms.saturating_sub(RETRY_MS)));
+            self.note_waiting(state, now_ms.min(planned_ms.saturating_sub(waiting::RETRY_MS)));
             Ok(applied)
         })?;
         if forked {
@@ -367,34 +364,6 @@ impl Store {
         }
         self.announce();
         Ok(applied)
-    }
-
-    /// Shows what had to wait and need not any more.
-    pub(crate) fn apply_waiting(&self) -> Result<()> {
-        if self.reads_newer() {
-            return Ok(());
-        }
-        let now_ms = self.host.now_ms();
-        if !self.with_state(|_, state| Ok(self.note_waiting(state, now_ms)))? {
-            return Ok(());
-        }
-        let applied = self.durably(|conn, state| {
-            let applied = exchange::apply_waiting(conn, &self.tables, state, now_ms)?;
-            self.note_waiting(state, now_ms);
-            Ok(applied)
-        })?;
-        if applied {
-            self.announce();
-        }
-        Ok(())
-    }
-
-    /// Takes note of whether changes have to wait, and says so.
-    fn note_waiting(&self, state: &State, now_ms: u64) -> bool {
-        let waits = state.registry.iter().any(|log| log.applied_seq < log.countable_seq());
-        let retry_at_ms = if waits { now_ms.saturating_add(RETRY_MS) } else { u64::MAX };
-        self.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
-        waits
     }
 
     /// Runs for a peer that holds `held`; see [`exchange::runs_after`].

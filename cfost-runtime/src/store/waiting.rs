@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
@@ -10,7 +11,7 @@ use super::changes::{self, StoredChange};
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
-use super::{Store, StoreError};
+use super::{Store, StoreError, exchange};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 use crate::error::Result;
 use crate::oplog::{DeviceId, LogId, Opener, OplogError, Run, SegmentReader, SpaceId};
@@ -65,12 +66,43 @@ impl fmt::Display for Waiting {
     }
 }
 
+/// How long changes that have to wait are left alone.
+pub(super) const RETRY_MS: u64 = 1000;
+
 impl Store {
+    /// Shows what had to wait and need not any more.
+    pub(crate) fn apply_waiting(&self) -> Result<()> {
+        if self.reads_newer() {
+            return Ok(());
+        }
+        let now_ms = self.host.now_ms();
+        if !self.with_state(|_, state| Ok(self.note_waiting(state, now_ms)))? {
+            return Ok(());
+        }
+        let applied = self.durably(|conn, state| {
+            let applied = exchange::apply_waiting(conn, &self.tables, state, now_ms)?;
+            self.note_waiting(state, now_ms);
+            Ok(applied)
+        })?;
+        if applied {
+            self.announce();
+        }
+        Ok(())
+    }
+
+    /// Takes note of whether changes have to wait, and says so.
+    pub(super) fn note_waiting(&self, state: &State, now_ms: u64) -> bool {
+        let waits = state.registry.iter().any(|log| log.applied_seq < log.countable_seq());
+        let retry_at_ms = if waits { now_ms.saturating_add(RETRY_MS) } else { u64::MAX };
+        self.retry_at_ms.store(retry_at_ms, Ordering::Relaxed);
+        waits
+    }
+
     /// What is held and not shown yet, a log each.
     pub(crate) fn waiting(&self) -> Result<Vec<Waiting>> {
         let now_ms = self.host.now_ms();
         self.with_state(|conn, state| {
-            let logs = state.registry.iter().filter(|log| log.applied_seq < log.head.seq);
+            let logs = state.registry.iter().filter(|log| log.applied_seq < log.countable_seq());
             logs.map(|log| Ok(waiting(conn, log, &state.secrets, now_ms)?)).collect()
         })
     }
@@ -86,7 +118,7 @@ pub(super) fn too_new(
     let logs: BTreeSet<LogId> = runs.iter().map(|run| run.log).collect();
     let logs = logs.into_iter().filter_map(|log| state.registry.get(state.registry.number(log)?));
     let mut too_new = Vec::new();
-    for log in logs.filter(|log| log.applied_seq < log.head.seq) {
+    for log in logs.filter(|log| log.applied_seq < log.countable_seq()) {
         if let WaitsFor::Update(why) = waiting(conn, log, &state.secrets, now_ms)?.until {
             too_new.push((log.space, log.id, why));
         }
@@ -98,13 +130,13 @@ pub(super) fn too_new(
 fn waiting(conn: &Connection, log: &LogRow, secrets: &Secrets, now_ms: u64) -> Result<Waiting, StoreError> {
     let (mut until, mut opener) = (WaitsFor::Rest, Opener::new());
     let applied = changes::head_at(conn, log, secrets, log.applied_seq)?;
-    changes::walk(conn, log, secrets, applied, log.head.seq, |stored| {
+    changes::walk(conn, log, secrets, applied, log.countable_seq(), |stored| {
         let found = waits_for(&stored, secrets, &mut opener, now_ms);
         let ends = found.is_some() || !stored.header.flags().continues();
         until = found.unwrap_or(WaitsFor::Rest);
         Ok(if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let (first_seq, changes) = (log.applied_seq + 1, log.head.seq - log.applied_seq);
+    let (first_seq, changes) = (log.applied_seq + 1, log.countable_seq() - log.applied_seq);
     Ok(Waiting { device: log.device, log: log.id, first_seq, changes, until })
 }
 
