@@ -140,7 +140,12 @@ fn after(file: &DbFile, model: &FileModel, plan: &TablePlan, size: &FileSize) ->
             grown += indexed_bytes(file, model, plan, name)?;
         }
     }
-    let index_name = |columns: &Vec<String>| format!("{}_by_{}", plan.table, columns.join("_"));
+    // An index is named after what ops call its columns.
+    let called = |name: &String| model.shape.column(name).map_or_else(|| name.clone(), |column| column.op_name.clone());
+    let index_name = |columns: &Vec<String>| {
+        let names: Vec<String> = columns.iter().map(called).collect();
+        format!("{}_by_{}", plan.table, names.join("_"))
+    };
     let gone = plan.indexes_removed.iter().filter_map(|columns| size.indexes.get(&index_name(columns)));
     shrunk += gone.sum::<u64>();
     shrunk += plan.collections_removed.iter().filter_map(|one| size.elements.get(&one.name)).sum::<u64>();

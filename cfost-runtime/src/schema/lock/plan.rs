@@ -258,13 +258,10 @@ impl TablePlan {
             match difference {
                 Difference::CollectionAdded(one) => self.collections_added.push(one),
                 Difference::CollectionRemoved(one) => self.collections_removed.push(one),
+                Difference::IndexAdded(columns) => self.indexes_added.push(columns),
+                Difference::IndexRemoved(columns) => self.indexes_removed.push(columns),
                 _ => {}
             }
         }
-        // An index over a column that gets another name is made anew, since it has the column in its own name.
-        let all = |shape: &Shape| shape.indexes.clone().unwrap_or_default();
-        let (was, is) = (all(file), all(newest));
-        self.indexes_added = is.iter().filter(|columns| !was.contains(columns)).cloned().collect();
-        self.indexes_removed = was.into_iter().filter(|columns| !is.contains(columns)).collect();
     }
 }
