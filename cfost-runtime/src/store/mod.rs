@@ -128,6 +128,8 @@ pub(crate) struct Store {
     retry_at_ms: AtomicU64,
     /// SQLite's counter of changes to the file's tables, when it was last known that they can be read.
     schema_version: AtomicI64,
+    /// When that was asked last.
+    schema_checked_ms: AtomicU64,
     /// The table that a newer version of the app has migrated, in a file that was opened to be read.
     newer: Option<Newer>,
 }
@@ -200,6 +202,7 @@ impl Store {
             commits: notice::channel(0).0,
             foreign_version: AtomicI64::new(layout::pragma(&conn, "data_version")?),
             schema_version: AtomicI64::new(layout::pragma(&conn, "schema_version")?),
+            schema_checked_ms: AtomicU64::new(0),
             writer: Mutex::new(Writer { conn, state, sealer: Sealer::new() }),
             watching: OnceLock::new(),
             retry_at_ms: AtomicU64::new(u64::MAX),

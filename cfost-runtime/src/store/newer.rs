@@ -135,6 +135,11 @@ impl Store {
     /// Refuses to read a file that another process, with a newer version of the app, has migrated so that this one
     /// can't read it any more.
     pub(super) fn check_schema(&self, conn: &Connection) -> Result<(), StoreError> {
+        // Asking costs a fifth of reading a row: once a millisecond is enough.
+        let now_ms = self.host.now_ms();
+        if self.schema_checked_ms.load(Ordering::Relaxed) == now_ms {
+            return Ok(());
+        }
         let version: i64 = conn.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))?;
         if self.schema_version.load(Ordering::Relaxed) != version {
             if find(conn, &self.tables)?.is_some() {
@@ -142,6 +147,7 @@ impl Store {
             }
             self.schema_version.store(version, Ordering::Relaxed);
         }
+        self.schema_checked_ms.store(now_ms, Ordering::Relaxed);
         Ok(())
     }
 
