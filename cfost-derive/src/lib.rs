@@ -93,7 +93,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///     priority: Priority,
 ///     #[synced(upgrade(due, in = 3, with = Some, back = |due| due.unwrap_or(0)))]
 ///     due: Option<i64>,
-///     #[crdt(counter, changed_from(lww, in = 2, back))]
+///     #[crdt(counter, changed_from(lww, in = 2))]
 ///     votes: i64,
 /// }
 /// ```
@@ -109,7 +109,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | | `since = 2` | the version that `old` came with; without it the first, or the field's `since` if that is before `in` |
 /// | `changed_from` | `lww` | the rule before |
 /// | | `in = 2` | the version that changed it |
-/// | | `back` | every write also carries the merged value for earlier versions |
+/// | | `back` | every write also carries the merged value for earlier versions; for a counter that they show and don't set: what they set has the increments in it, which then count twice |
 /// | `removed` | `name: Type = literal` | what the column was, and what devices on earlier versions read in new rows |
 /// | | `name` | one that they can do without: an `Option`, or a column with a default |
 /// | | `#[crdt(set)] name` | one that merged; its type may be said, and is not needed |

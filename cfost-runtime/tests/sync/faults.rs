@@ -172,7 +172,9 @@ fn garbage_ends_a_session_and_nothing_else() {
         pipe.inject(End::Listener, &garbage);
         pipe.deliver(End::Listener, usize::MAX);
         if pipe.session(End::Listener).is_closed() {
-            assert_eq!(pipe.bytes_sent(End::Listener), before + 7, "seed {seed}: more than an error code was sent");
+            // The code, what both builds speak, and their versions.
+            let said = pipe.bytes_sent(End::Listener) - before;
+            assert!((7..=40).contains(&said), "seed {seed}: {said} bytes for an error code");
             let error = failure(&mut pipe, End::Listener);
             let named = matches!(
                 error,
