@@ -167,7 +167,7 @@ fn a_model_that_says_otherwise_of_its_rows_is_another_model() {
     drop(Db::open(&path, models![Guest]).unwrap());
     const SCHEMA: &ModelSchema = &ModelSchema { delete: DeletePolicy::Wins, ..*<Guest as Synced>::SCHEMA };
     let error = Db::open(&path, [Model { schema: SCHEMA }]).unwrap_err();
-    assert!(error.to_string().contains("delete wins"), "{error}");
+    assert!(error.to_string().contains("a delete is now final"), "{error}");
 }
 
 /// A step of a story; rows are named by their email.
