@@ -221,6 +221,7 @@ impl Opener {
         index: usize,
         sealed: &[u8],
     ) -> Result<&[u8], OplogError> {
+        header.check_known()?;
         let (log, seq) = (header.log(), header.seq());
         if epoch.epoch != header.epoch() || epoch.commitment != header.commitment() {
             return Err(OplogError::WrongKey { log, seq, epoch: header.epoch() });
@@ -243,8 +244,6 @@ impl Opener {
                 &Tag::from(*tag),
             )
             .map_err(|_| altered())?;
-        // Only now: a flag that is unknown because it was altered is no newer app's.
-        header.check_known()?;
         decompress(&self.plain, &mut self.raw)
     }
 }

@@ -320,17 +320,20 @@ fn check_log(
     state: &State,
     changes_checked: &mut u64,
 ) -> Result<(), StoreError> {
-    let damaged = |seq: u64, reason: &str| StoreError::DamagedChange { log: log.id, seq, reason: reason.to_owned() };
     let mut signatures = conn.prepare_cached("SELECT id, signature FROM cfost_signatures WHERE position = ?1")?;
     let mut opener = Opener::new();
+    // The first of the changes which only those after them can vouch for: a newer app wrote them, or they were altered.
+    let mut on_trust = None;
     let head = changes::walk(conn, log, &state.secrets, Head::NONE, log.head.seq, |stored| {
         let (header, seq) = (stored.header, stored.header.seq());
+        let damaged = |reason: String| StoreError::DamagedChange { log: log.id, seq: on_trust.unwrap_or(seq), reason };
+        let (mut opened, mut newer) = (false, false);
         if let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) {
             for (index, sealed) in stored.change.segments.iter().enumerate() {
                 match opener.open(epoch, header, index, sealed) {
-                    // What a newer app wrote waits, and is as sound as its signature.
-                    Ok(_) | Err(OplogError::Newer { .. }) => {}
-                    Err(error) => return Err(changes::unreadable(header, &error)),
+                    Ok(_) => opened = true,
+                    Err(OplogError::Newer { .. }) => newer = true,
+                    Err(error) => return Err(damaged(error.to_string())),
                 }
             }
         }
@@ -338,16 +341,23 @@ fn check_log(
         if let Some(row) = rows.next()? {
             let (id, signature): ([u8; 32], [u8; 64]) = (row.get(0)?, row.get(1)?);
             if ChangeId::from_bytes(id) != stored.id {
-                return Err(damaged(seq, "it is not the change that was signed"));
+                return Err(damaged("it is not the change that was signed".to_owned()));
             }
             verify_change(&log.author, log.id, seq, &stored.id, &signature)
-                .map_err(|error| changes::unreadable(header, &error))?;
+                .map_err(|error| damaged(error.to_string()))?;
+            (opened, newer) = (true, false);
+        }
+        if newer {
+            on_trust.get_or_insert(seq);
+        } else if opened {
+            on_trust = None;
         }
         *changes_checked += 1;
         Ok(ControlFlow::Continue(()))
     })?;
     if head != log.head {
-        return Err(damaged(head.seq + 1, "the log doesn't end where it should"));
+        let (seq, reason) = (on_trust.unwrap_or(head.seq + 1), "the log doesn't end where it should".to_owned());
+        return Err(StoreError::DamagedChange { log: log.id, seq, reason });
     }
     Ok(())
 }
