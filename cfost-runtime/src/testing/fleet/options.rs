@@ -41,6 +41,9 @@ const DEVICES_MAX: usize = 64;
 /// which there are. References to models that aren't given are taken for plain columns.
 /// [`Fleet`] says how an app keeps the structs of its earlier versions, and plays stories of the app's own.
 ///
+/// Devices sign and verify: without `curve25519-dalek.opt-level = 3` under `[profile.dev.package]` in the app's
+/// `Cargo.toml`, a test in debug takes twenty times as long.
+///
 /// The stories are the same on every run. `CFOST_SEED=7 cargo test` plays the one of seed 7 alone.
 ///
 /// # Panics
