@@ -1,8 +1,9 @@
-//! A model's table from one version to the next: what it gains, and what was passed over before it had it.
+//! A model's table from one version to the next, and what was passed over before the app had that version.
 //!
-//! A version adds columns, elements and indexes, and takes nothing away but indexes. Columns are added after
-//! those that there are, and rows don't change: a row's clock doesn't know a column that no op has written, and
-//! SQLite reads its constant default where the row ends. So what the step costs hardly grows with the rows.
+//! What a version adds or renames leaves the rows as they are: a row's clock doesn't know a column that no op has
+//! written, and SQLite reads its constant default where the row ends. So that step costs hardly more for more rows.
+//! Columns that go or are upgraded make a new table, row by row; where the rows alone can't tell what they become, the
+//! oplog does. The result is always what a rebuild from the oplog gives.
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension};

@@ -129,3 +129,45 @@ fn a_registered_device_locks_and_unlocks() {
     device.ok(&["add", "Buy milk"]);
     assert!(device.ok(&["devices"]).contains("this device"));
 }
+
+#[test]
+fn a_backup_and_the_words_make_a_device_that_revokes_the_lost_one() {
+    let (lost, new) = (Device::new(), Device::new());
+    let file = new.0.path().join("backup.age").display().to_string();
+    lost.ok(&["add", "Buy milk"]);
+    let register = ["register", "--name", "Ada", "--email", "ada@example.org", "--password-stdin"];
+    let words = words(&lost.run_with(&register, "correct horse battery\n").out);
+    lost.fails(&["backup", &format!("{file}/no")], "can't write");
+    lost.ok(&["backup", &file]);
+
+    let restore = ["restore", file.as_str(), "--phrase-stdin"];
+    assert!(new.run_with(&restore, "milk and honey\n").err.contains("24 words"));
+    let restored = new.run_with(&restore, &words);
+    assert!(restored.out.contains("Restored Ada: 1 todos"), "{}{}", restored.out, restored.err);
+    assert!(new.run_with(&restore, &words).err.contains("already"), "it is not written over");
+    assert!(new.ok(&["list"]).contains("Buy milk"));
+
+    let id = |device: &Device| {
+        let devices = device.ok(&["devices"]);
+        let this = devices.lines().find(|line| line.contains("this device")).unwrap();
+        this.split_whitespace().find(|word| word.len() == 36).unwrap().to_owned()
+    };
+    new.fails(&["revoke", "nobody"], "'todo devices' shows them");
+    assert!(new.ok(&["revoke", &id(&lost)[..8]]).contains("is revoked"));
+    let devices = new.ok(&["devices"]);
+    let gone = devices.lines().find(|line| line.contains(&id(&lost))).unwrap();
+    assert!(gone.trim_end().ends_with("revoked"), "{devices}");
+    new.fails(&["revoke", &id(&lost)], "'todo devices' shows them");
+    new.fails(&["revoke", &id(&new)], "device");
+    new.ok(&["add", "Go on"]);
+}
+
+/// The 24 words, in the order of the numbers they are shown with.
+fn words(shown: &str) -> String {
+    let tokens: Vec<&str> = shown.split_whitespace().collect();
+    let word = |number: usize| {
+        let at = tokens.iter().position(|token| *token == number.to_string()).unwrap();
+        tokens[at + 1]
+    };
+    (1..=24).map(word).collect::<Vec<_>>().join(" ") + "\n"
+}
