@@ -109,15 +109,12 @@ use syn::{DeriveInput, parse_macro_input};
 /// | | `since = 2` | the version that `old` came with; without it the first, or the field's `since` if that is before `in` |
 /// | `changed_from` | `lww` | the rule before |
 /// | | `in = 2` | the version that changed it |
-/// | | `back` | every write also carries the merged value for earlier versions: not for a counter that they set |
+/// | | `back` | of a text: every write also carries all of it for earlier versions |
 /// | `removed` | `name: Type = literal` | what the column was, and what devices on earlier versions read in new rows |
 /// | | `name` | one that they can do without: an `Option`, or a column with a default |
 /// | | `#[crdt(set)] name` | one that merged; its type may be said, and is not needed |
 /// | | `in = 3` | the first version without it |
 /// | | `since = 2`, `renamed_from(..)`, `upgrade(..)` | as on the field that it was |
-///
-/// What an earlier version sets a counter to, after it was shown the merged value, has the increments in it, and they
-/// count once more: so `back` is for counters that earlier versions only show.
 ///
 /// A closure says the type that it takes, unless the other function says it. Changes combine: their versions tell
 /// the order. The name of a column that was is not used again, since devices on earlier versions would take the new

@@ -147,9 +147,9 @@ struct Todo {
     level: Level,
     #[synced(since = 2, upgrade(r#type, in = 3, with = Option::<A, B>::x), upgrade(r#type, in = 4, with = |a: M<A, B>| a.0))]
     r#type: Option<String>,
-    #[crdt(counter, changed_from(lww, in = 3, back))]
+    #[crdt(counter, changed_from(lww, in = 3))]
     votes: i32,
-    #[crdt(text, changed_from(lww, in = 3))]
+    #[crdt(text, changed_from(lww, in = 3, back))]
     #[synced(renamed_from("words", in = 4))]
     body: Text,
     #[crdt(set)]

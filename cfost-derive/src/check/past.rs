@@ -182,15 +182,22 @@ fn values_only(field: &str, rule: Option<&(Ident, Rule)>, steps: &[Step], cx: &m
     }
 }
 
+/// What an older version sets is what the counter begins with, and every increment counts beside it.
+fn counts_twice(back: &Ident, cx: &mut Ctxt) {
+    let message = "'back' conflicts with 'counter': what devices on earlier versions set, after they were shown the sum, \
+                   has the increments in it, which would count twice";
+    cx.help(back, message, "remove it: earlier versions show, and set, what the counter begins with");
+}
+
 /// Another rule goes on from what the old one wrote, so that there has to be a meaning to it.
 fn rule_pairs(rule: Option<&(Ident, Rule)>, steps: &[Step], cx: &mut Ctxt) {
     let now = rule.map_or(Rule::Lww, |(_, rule)| *rule);
     let mut changes = steps.iter().filter_map(|step| match &step.made {
-        Made::Rule { from, .. } => Some((step, from)),
+        Made::Rule { from, back } => Some((step, from, back)),
         Made::Renamed { .. } | Made::Upgraded { .. } => None,
     });
-    let Some((step, from)) = changes.next() else { return };
-    for (second, _) in changes {
+    let Some((step, from, back)) = changes.next() else { return };
+    for (second, ..) in changes {
         cx.help(&second.key, "'changed_from' is there twice", "a rule changes once, from `lww`: keep that one");
     }
     let near = Rule::named(&from.to_string());
@@ -207,7 +214,8 @@ fn rule_pairs(rule: Option<&(Ident, Rule)>, steps: &[Step], cx: &mut Ctxt) {
         );
     }
     let why = match (before, now) {
-        (Rule::Lww, Rule::Counter | Rule::Text) => return,
+        (Rule::Lww, Rule::Counter) => return back.iter().for_each(|back| counts_twice(back, cx)),
+        (Rule::Lww, Rule::Text) => return,
         (Rule::Lww, _) => "a value that was written as a whole doesn't say which elements there were",
         (Rule::Counter, Rule::Lww) => "a counter's ops are differences, and the last of them isn't the sum",
         (Rule::Counter, _) => "a counter's ops are differences, of which nothing else can be made",

@@ -165,7 +165,10 @@ impl<'a> Column<'a> {
         let rt = self.rt;
         match &step.made {
             Made::Renamed { .. } => quote!(#rt::Change::Renamed),
-            Made::Rule { back, .. } => quote!(#rt::Change::Rule { back: #back }),
+            Made::Rule { back, .. } => {
+                let back = back.is_some();
+                quote!(#rt::Change::Rule { back: #back })
+            }
             Made::Upgraded { .. } => {
                 let value = Ident::new("value", Span::mixed_site());
                 let (with, back) = self.functions(at).unwrap_or_default();

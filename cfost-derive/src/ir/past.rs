@@ -28,7 +28,7 @@ pub(crate) enum Made {
     /// `upgrade(old, with = f, back = g)`
     Upgraded { from: Name, since: Option<Since>, with: TokenStream, back: Option<TokenStream> },
     /// `changed_from(lww, in = 2, back)`; the rule is known by its name only.
-    Rule { from: Ident, back: bool },
+    Rule { from: Ident, back: Option<Ident> },
 }
 
 impl Step {
@@ -194,7 +194,7 @@ fn changed(opt: &Opt, cx: &mut Ctxt) -> Option<(Option<Since>, Made)> {
         cx.help(list, "'changed_from' begins with the rule of before", "write `changed_from(lww, in = 2)`");
         return None;
     };
-    let (mut version, mut back, mut once) = (None, false, Once::default());
+    let (mut version, mut back, mut once) = (None, None, Once::default());
     for inner in opts {
         if !keys::check(&inner, Place::Changed, cx) || !once.first(&inner, cx) {
             continue;
@@ -203,7 +203,7 @@ fn changed(opt: &Opt, cx: &mut Ctxt) -> Option<(Option<Since>, Made)> {
             version = Some(since_of(inner, cx)?);
         } else {
             inner.word(cx);
-            back = true;
+            back = Some(inner.key);
         }
     }
     Some((version, Made::Rule { from, back }))

@@ -47,7 +47,7 @@ pub struct Todo {
     pub r#type: String,
     #[synced(index, references = Self, renamed_from("above", in = 2))]
     pub parent: Option<Uuid>,
-    #[crdt(counter, changed_from(lww, in = 3, back))]
+    #[crdt(counter, changed_from(lww, in = 3))]
     pub votes: i32,
     #[crdt(changed_from(lww, in = 5), text)]
     #[synced(search, renamed_from("description", in = 2))]
@@ -121,7 +121,7 @@ fn renames_and_upgrades_go_together() {
 
 #[test]
 fn a_changed_rule_keeps_what_ops_call_the_column() {
-    assert_eq!(past_of("votes"), ("votes", vec!["votes/votes 1..3 INTEGER lww Rule { back: true } ".into()]));
+    assert_eq!(past_of("votes"), ("votes", vec!["votes/votes 1..3 INTEGER lww Rule { back: false } ".into()]));
     let (op_name, past) = past_of("text");
     assert_eq!(op_name, "description");
     assert_eq!(

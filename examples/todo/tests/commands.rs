@@ -166,7 +166,7 @@ fn a_backup_and_the_words_make_a_device_that_revokes_the_lost_one() {
 fn words(shown: &str) -> String {
     let tokens: Vec<&str> = shown.split_whitespace().collect();
     let word = |number: usize| {
-        let at = tokens.iter().position(|token| *token == number.to_string()).unwrap();
+        let at = tokens.iter().rposition(|token| *token == number.to_string()).unwrap();
         tokens[at + 1]
     };
     (1..=24).map(word).collect::<Vec<_>>().join(" ") + "\n"

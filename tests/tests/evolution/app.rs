@@ -80,7 +80,7 @@ pub(crate) mod v3 {
         #[synced(renamed_from("tags", in = 2))]
         #[crdt(set)]
         pub labels: BTreeSet<u8>,
-        #[crdt(counter, changed_from(lww, in = 3, back))]
+        #[crdt(counter, changed_from(lww, in = 3))]
         pub likes: i64,
         #[synced(immutable)]
         pub author: String,
@@ -113,7 +113,7 @@ pub(crate) mod v4 {
         #[synced(renamed_from("tags", in = 2))]
         #[crdt(set)]
         pub labels: BTreeSet<u8>,
-        #[crdt(counter, changed_from(lww, in = 3, back))]
+        #[crdt(counter, changed_from(lww, in = 3))]
         pub likes: i64,
         #[synced(immutable)]
         pub author: String,

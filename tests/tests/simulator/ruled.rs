@@ -26,7 +26,7 @@ mod v2 {
         pub title: String,
         #[crdt(counter, changed_from(lww, in = 2))]
         pub points: i64,
-        #[crdt(counter, changed_from(lww, in = 2, back))]
+        #[crdt(counter, changed_from(lww, in = 2))]
         pub likes: i64,
         #[cfg(feature = "text")]
         #[crdt(text, changed_from(lww, in = 2))]
@@ -53,7 +53,7 @@ mod v3 {
         #[crdt(counter, changed_from(lww, in = 2))]
         #[synced(renamed_from("points", in = 3))]
         pub score: i64,
-        #[crdt(counter, changed_from(lww, in = 2, back))]
+        #[crdt(counter, changed_from(lww, in = 2))]
         pub likes: i64,
         #[synced(since = 3)]
         pub rank: Option<i64>,

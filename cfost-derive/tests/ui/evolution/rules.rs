@@ -47,6 +47,8 @@ struct Todo {
     j: i64,
     #[crdt(map, counter, changed_from(lww, in = 2))]
     k: BTreeMap<String, i64>,
+    #[crdt(counter, changed_from(lww, in = 2, back))]
+    l: i64,
 }
 
 fn main() {
