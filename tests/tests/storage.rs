@@ -156,9 +156,9 @@ fn a_newer_file_or_a_newer_model_is_refused_and_left_alone() {
         conn.execute_batch(sql).unwrap();
         conn.pragma_update_and_check(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())).unwrap();
     };
-    raw("PRAGMA user_version = 2");
-    assert!(matches!(refused(&path, models![Todo]), StoreError::NewerFormat { found: 2, known: 1 }));
-    raw("PRAGMA user_version = 1; UPDATE cfost_models SET version = 2");
+    raw("PRAGMA user_version = 3");
+    assert!(matches!(refused(&path, models![Todo]), StoreError::NewerFormat { found: 3, known: 2 }));
+    raw("PRAGMA user_version = 2; UPDATE cfost_models SET version = 2");
     let error = refused(&path, models![Todo]);
     assert!(matches!(&error, StoreError::NewerModel { table, found: 2, known: 1 } if table == "todos"), "{error:?}");
     raw("UPDATE cfost_models SET version = 1");

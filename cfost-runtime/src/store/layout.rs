@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 use super::{Place, StoreError, functions};
 
 /// The format of the internal tables; a file with a greater one is left alone.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// Marks the file as CFOST's, in SQLite's header: "CFST".
 const APPLICATION_ID: i64 = 0x4346_5354;
@@ -95,6 +95,26 @@ CREATE TABLE cfost_epochs (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE cfost_peers (
   device BLOB NOT NULL PRIMARY KEY, seen_ms INTEGER NOT NULL, addresses TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What format 2 has beside the tables of format 1: spaces other than home, and who is in them.
+const TABLES_OF_2: &str = "
+-- The other users that this one shares spaces with, by their root keys, and the entries of their identity logs.
+CREATE TABLE cfost_users (user BLOB NOT NULL PRIMARY KEY, root BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE cfost_user_entries (
+  user BLOB NOT NULL, id BLOB NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (user, id)
+) STRICT, WITHOUT ROWID;
+-- The entries of each space's members log.
+CREATE TABLE cfost_space_entries (
+  space BLOB NOT NULL, id BLOB NOT NULL, entry BLOB NOT NULL, PRIMARY KEY (space, id)
+) STRICT, WITHOUT ROWID;
+-- The log that this device writes to in each space that it has written to, but for the home space's, which is
+-- cfost_meta's own_log.
+CREATE TABLE cfost_own_logs (space BLOB NOT NULL PRIMARY KEY, log BLOB NOT NULL) STRICT, WITHOUT ROWID;
+-- The rows with ops in several spaces, and the one space whose ops take effect.
+CREATE TABLE cfost_contested (
+  table_name TEXT NOT NULL, row BLOB NOT NULL, space BLOB NOT NULL, PRIMARY KEY (table_name, row)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -200,15 +220,31 @@ pub(super) fn set_secure_delete(conn: &Connection, everything: bool) -> Result<(
     Ok(conn.pragma_update(None, "secure_delete", if everything { "ON" } else { "FAST" })?)
 }
 
-/// Makes the internal tables if the file is new, inside a transaction; says whether it was.
+/// Makes the internal tables that a new file, or one of an older format, doesn't have yet, inside a transaction; says
+/// whether the file was new.
 pub(super) fn create(conn: &Connection) -> Result<bool, StoreError> {
-    let is_new = pragma::<i64>(conn, "user_version")? == 0;
+    let found: i64 = pragma(conn, "user_version")?;
+    let is_new = found == 0;
     if is_new {
         conn.execute_batch(TABLES)?;
         conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if found < 2 {
+        conn.execute_batch(TABLES_OF_2)?;
+    }
+    if found < FORMAT {
         conn.pragma_update(None, "user_version", FORMAT)?;
     }
     Ok(is_new)
+}
+
+/// Gives a connection that can't write the tables that its file, of an older format, doesn't have: empty ones, for
+/// itself alone.
+pub(super) fn stand_in(conn: &Connection) -> Result<(), StoreError> {
+    if pragma::<i64>(conn, "user_version")? < 2 {
+        conn.execute_batch(&TABLES_OF_2.replace("CREATE TABLE", "CREATE TEMP TABLE IF NOT EXISTS"))?;
+    }
+    Ok(())
 }
 
 /// Whether commits wait until they are on the disk; between transactions only.

@@ -121,6 +121,7 @@ impl Store {
         let newer = if is_database { find(&conn, &tables)? } else { None };
         let Some(newer) = newer else { return Ok(None) };
         refuse_unreadable(&conn, &tables)?;
+        layout::stand_in(&conn)?;
         let state = State::read(&conn, &tables)?;
         drop(snapshot);
         tracing::warn!(table = newer.table, found = newer.found, known = newer.known, "the database is only read");
