@@ -63,8 +63,8 @@ impl Replica for StoreReplica {
         Ok(self.store.frontier(space)?)
     }
 
-    fn change_id(&self, _space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError> {
-        Ok(self.store.change_id(log, seq)?)
+    fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError> {
+        Ok(self.store.change_id(space, log, seq)?)
     }
 
     fn own_log(&self, _space: SpaceId) -> Result<Option<LogId>, ReplicaError> {

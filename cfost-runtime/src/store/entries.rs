@@ -16,7 +16,7 @@ use super::{Store, StoreError};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::oplog::{
-    ChangeId, DeviceId, ElementsReader, Head, LogId, Op, OpKind, OpValue, Opener, RuleTag, SegmentReader,
+    ChangeId, DeviceId, ElementsReader, Head, LogId, Op, OpKind, OpValue, Opener, RuleTag, SegmentReader, SpaceId,
 };
 use crate::schema::{Value, ValueRef};
 
@@ -56,6 +56,8 @@ pub struct OplogEntry {
     pub row_id: Uuid,
     /// What was done to the columns.
     pub data: Vec<(String, OpData)>,
+    /// The space that the op was written in: whoever is in it reads the op.
+    pub space: SpaceId,
     /// The log that holds the op.
     pub log: LogId,
     /// The op's change, by its position in the log.
@@ -246,13 +248,13 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
         "CREATE TEMP TABLE IF NOT EXISTS cfost_oplog (
            id TEXT NOT NULL, device_id TEXT NOT NULL, timestamp INTEGER NOT NULL, at_ms INTEGER NOT NULL,
            \"table\" TEXT NOT NULL, op_type TEXT NOT NULL, row_id BLOB NOT NULL, data TEXT NOT NULL,
-           log TEXT NOT NULL, seq INTEGER NOT NULL, schema_version INTEGER NOT NULL
+           log TEXT NOT NULL, seq INTEGER NOT NULL, schema_version INTEGER NOT NULL, space TEXT NOT NULL
          );
          CREATE TEMP TABLE IF NOT EXISTS cfost_oplog_read (log BLOB PRIMARY KEY, seq INTEGER NOT NULL, id BLOB NOT NULL);",
     )?;
     forget_rewritten(conn, state)?;
     let mut insert =
-        conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
+        conn.prepare_cached("INSERT INTO temp.cfost_oplog VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
     let mut read = conn.prepare_cached("SELECT seq, id FROM temp.cfost_oplog_read WHERE log = ?1")?;
     let mut save = conn.prepare_cached("INSERT OR REPLACE INTO temp.cfost_oplog_read VALUES (?1, ?2, ?3)")?;
     for log in state.registry.iter() {
@@ -277,6 +279,7 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
                 entry.log.to_string(),
                 entry.seq as i64,
                 entry.schema_version,
+                entry.space.to_string(),
             ))?;
             Ok(())
         })?;
@@ -424,6 +427,7 @@ fn entry_of(
         op_type: op.kind,
         row_id: op.row,
         data: data.collect(),
+        space: log.space,
         log: log.id,
         seq: stored.header.seq(),
         schema_version,

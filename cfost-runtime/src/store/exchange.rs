@@ -36,11 +36,12 @@ impl Store {
         self.with_state(|_, state| Ok(state.frontier(space)))
     }
 
-    /// The id of a change, if it is held.
-    pub(crate) fn change_id(&self, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
+    /// The id of a change of a space, if it is held. A peer that names a log of another space is told nothing of it.
+    pub(crate) fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
         self.with_state(|conn, state| {
             let log = state.registry.number(log).and_then(|number| state.registry.get(number));
-            let Some(log) = log.filter(|log| seq > 0 && seq <= state.claimed(log).seq) else { return Ok(None) };
+            let log = log.filter(|log| log.space == space && seq > 0 && seq <= state.claimed(log).seq);
+            let Some(log) = log else { return Ok(None) };
             Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
         })
     }
@@ -89,7 +90,7 @@ pub(super) fn runs_after(
     bytes_max: usize,
 ) -> Result<Vec<Served>> {
     let (sent, entered) = (held.clone(), BTreeSet::new());
-    let mut reader = RunReader { conn, registry, secrets, sent, entered, runs: Vec::new(), left: bytes_max };
+    let mut reader = RunReader { conn, registry, secrets, space, sent, entered, runs: Vec::new(), left: bytes_max };
     for log in registry.iter().filter(|log| log.space == space) {
         reader.entered.clear();
         reader.read_log(log.id, log.head.seq)?;
@@ -101,6 +102,7 @@ struct RunReader<'a> {
     conn: &'a Connection,
     registry: &'a Registry,
     secrets: &'a Secrets,
+    space: SpaceId,
     /// What the peer holds or is being sent, per log.
     sent: Seqs,
     /// The logs on the way down to a dependency: deps within one run of two logs may be mutual.
@@ -118,7 +120,9 @@ struct ReadRun {
 impl RunReader<'_> {
     /// Reads what is missing of a log up to `last_seq`.
     fn read_log(&mut self, id: LogId, last_seq: u64) -> Result<()> {
-        let Some(log) = self.registry.number(id).and_then(|number| self.registry.get(number)) else { return Ok(()) };
+        let log = self.registry.number(id).and_then(|number| self.registry.get(number));
+        // Whoever wrote a change may have named the log of another space in it: the peer need not be in that one.
+        let Some(log) = log.filter(|log| log.space == self.space) else { return Ok(()) };
         if !self.entered.insert(id) {
             return Ok(());
         }
