@@ -1,6 +1,7 @@
 //! Rules across the fields of a model, each with its why.
 
 mod past;
+mod space;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
     }
     let clear = cx.len() == 0;
     id_from(model, cx);
+    space::check(model, cx);
     columns(model, cx);
     indexes(model, cx);
     if clear {

@@ -35,7 +35,7 @@ impl Place {
     /// The options that this version supports.
     fn supported(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["table", "version", "index", "delete", "history", "removed", "crate"],
+            Self::Model => &["table", "version", "space", "index", "delete", "history", "removed", "crate"],
             Self::Field => &[
                 "id",
                 "column",
@@ -65,8 +65,7 @@ impl Place {
     /// The options that a later version will support; their names are taken.
     fn later(self) -> &'static [&'static str] {
         match self {
-            Self::Model => &["space"],
-            Self::Field => &["encrypted", "space"],
+            Self::Field => &["encrypted"],
             _ => &[],
         }
     }
@@ -183,6 +182,9 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
         );
     }
     let message = format!("unknown {} '{key}'", place.noun());
+    if key == "space" && place == Place::Field {
+        return cx.help(at, message, "write `#[synced(space = field)]` on the struct, with this field's name");
+    }
     let alias = ALIASES.iter().find(|(at, theirs, _)| *at == place && *theirs == key);
     let others = [Place::Field, Place::Rule, Place::Model, Place::Variant, Place::Value];
     let elsewhere = match place {

@@ -32,6 +32,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | --- | --- |
 /// | `table = "todos"` | the table's name; without it the struct's name in `snake_case`, as it is: `TodoItem` is `todo_item` |
 /// | `version = 2` | the version of the struct's shape, from 1; without it 1 |
+/// | `space` | each row is a space: it can be shared with other users, and the rows that name it with it |
+/// | `space = list_id` | rows live in the space that this field names for good: a `Uuid`, a newtype, or an `Option` (`None`: home) |
 /// | `index(a, b)` | an index over these fields, the most significant first; may be repeated |
 /// | `delete = wins` | a deleted row stays deleted; without it a later edit on another device brings it back |
 /// | `history` | each row's entries are indexed, so that its history is found fast |

@@ -97,6 +97,34 @@ struct Task {
 );
 
 snapshot!(
+    each_row_is_a_space,
+    synced,
+    r#"
+#[synced(table = "lists", space)]
+struct TodoList {
+    #[synced(id)]
+    id: ListId,
+    name: String,
+}
+"#
+);
+
+snapshot!(
+    rows_in_the_space_that_a_field_names,
+    synced,
+    r#"
+#[synced(table = "todos", space = r#in, version = 2)]
+struct Todo {
+    #[synced(id(from(r#in, title)))]
+    id: Uuid,
+    #[synced(references = TodoList, renamed_from("list", in = 2), column = "list_id")]
+    r#in: Option<ListId>,
+    title: String,
+}
+"#
+);
+
+snapshot!(
     every_option,
     synced,
     r#"

@@ -13,6 +13,8 @@ mod names;
 mod past;
 #[path = "accepted/shadowed.rs"]
 mod shadowed;
+#[path = "accepted/spaces.rs"]
+mod spaces;
 #[path = "accepted/types.rs"]
 mod types;
 #[path = "accepted/values.rs"]

@@ -4,8 +4,8 @@
 pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
     Change, CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping,
-    MergeAs, MergeRule, ModelSchema, NoLiteral, OnDelete, Past, PastCollection, RemovedCollection, RowId, Search,
-    SqlType, Synced, SyncedValue, ValueError, ValueRef, convert, rule,
+    MergeAs, MergeRule, ModelSchema, NamesSpace, NoLiteral, OnDelete, Past, PastCollection, Placement,
+    RemovedCollection, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef, convert, rule,
 };
 pub use core::assert;
 pub use core::clone::Clone;
@@ -91,6 +91,11 @@ pub const fn searched<T: Search>(column: &'static str) -> &'static str {
     column
 }
 
+/// A column that names the space of its row. The type is there for rustc to say what names none.
+pub const fn names_space<T: NamesSpace>(column: &'static str) -> Placement {
+    Placement::Column(column)
+}
+
 /// Stands for a value in the code of a derive that failed, which is never run.
 ///
 /// # Panics
@@ -114,6 +119,7 @@ pub const fn stub_mapping<M: Synced>(columns: M::Columns) -> Mapping<M> {
             id_from: &[],
             search: &[],
             history: false,
+            space: Placement::Home,
             removed: &[],
             removed_collections: &[],
         },

@@ -159,6 +159,7 @@ fn schema(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> TokenStream {
     let id_from = model.fields.iter().flat_map(|field| columns_of(&field.id_from));
     let search = model.fields.iter().filter(|field| field.search.is_some()).map(|field| search(field, rt));
     let history = model.history;
+    let space = space(model, rt);
     quote! {
         #rt::ModelSchema {
             model: #name,
@@ -172,6 +173,7 @@ fn schema(model: &Model, lines: &Lines<'_>, rt: &TokenStream) -> TokenStream {
             id_from: &[#(#id_from),*],
             search: &[#(#search),*],
             history: #history,
+            space: #space,
             removed: #removed,
             removed_collections: #removed_collections,
         }
@@ -210,7 +212,8 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
         }
     };
     let makes_id = model.fields.iter().flat_map(|field| &field.id_from).any(|name| name.unraw() == field.ident.unraw());
-    let immutable = (field.immutable.is_some() || makes_id).then(|| quote!(.immutable()));
+    let keeps = field.immutable.is_some() || makes_id || model.names_space(field);
+    let immutable = keeps.then(|| quote!(.immutable()));
     let references = field.references.as_ref().map(|references| {
         let other = referred(references, model);
         let on_delete = match field.on_delete {
@@ -282,6 +285,18 @@ fn collection(field: &Field, rt: &TokenStream) -> TokenStream {
     let indexed = field.index.is_some().then(|| quote!(.indexed()));
     let since = since(field);
     quote!(#rt::CollectionSchema::of::<#ty, #rule>(#name, #column) #since #indexed)
+}
+
+/// The space that a row lives in. It is here that rustc checks that the field's type names one.
+fn space(model: &Model, rt: &TokenStream) -> TokenStream {
+    match (&model.space, model.fields.iter().find(|field| model.names_space(field))) {
+        (Some(_), Some(Field { ty, column, .. })) => {
+            let column = &column.text;
+            quote!(#rt::names_space::<#ty>(#column))
+        }
+        (Some(_), None) => quote!(#rt::Placement::Row),
+        (None, _) => quote!(#rt::Placement::Home),
+    }
 }
 
 /// The column whose words are searched.

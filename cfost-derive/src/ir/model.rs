@@ -25,9 +25,17 @@ pub(crate) struct Model {
     /// `delete = wins`
     pub(crate) delete_wins: bool,
     pub(crate) history: bool,
+    pub(crate) space: Option<Space>,
     pub(crate) fields: Vec<Field>,
     /// `removed(..)`: the fields of earlier versions.
     pub(crate) removed: Vec<Removed>,
+}
+
+/// `space`, or `space = field`
+pub(crate) struct Space {
+    pub(crate) key: Ident,
+    /// The field that names the space of a row; none if each row is one.
+    pub(crate) field: Option<Ident>,
 }
 
 /// The name of a table or a column, and where it is written.
@@ -172,6 +180,12 @@ impl Field {
 }
 
 impl Model {
+    /// Whether the field names the space that a row lives in.
+    pub(crate) fn names_space(&self, field: &Field) -> bool {
+        let named = self.space.as_ref().and_then(|space| space.field.as_ref());
+        named.is_some_and(|named| named.unraw() == field.ident.unraw())
+    }
+
     /// The model, as far as it can be read; what can't be is in `cx`.
     pub(crate) fn read(input: &DeriveInput, cx: &mut Ctxt) -> Option<Self> {
         refuse_generics(&input.generics, cx);
@@ -184,6 +198,7 @@ impl Model {
             indexes: Vec::new(),
             delete_wins: false,
             history: false,
+            space: None,
             fields: Vec::new(),
             removed: Vec::new(),
         };
@@ -216,6 +231,7 @@ impl Model {
                     opt.word(cx);
                     self.history = true;
                 }
+                "space" => self.space = space(opt, cx),
                 _ => self.krate = krate(&opt, cx).unwrap_or_else(|| self.krate.clone()),
             }
         }
@@ -388,6 +404,15 @@ pub(crate) fn version(opt: &Opt, first: &str, cx: &mut Ctxt) -> Option<u32> {
         cx.help(&literal, message, format_args!("start with `{key} = {first}`"));
     }
     version
+}
+
+/// `space`, or `space = field`
+fn space(opt: Opt, cx: &mut Ctxt) -> Option<Space> {
+    if matches!(opt.form, Form::Word) {
+        return Some(Space { key: opt.key, field: None });
+    }
+    let field = opt.parsed::<Ident>(cx, "the name of a field", "list_id")?;
+    Some(Space { key: opt.key, field: Some(field) })
 }
 
 /// `delete = wins`: the one policy that is written, since the other is what a model does without it.

@@ -6,7 +6,7 @@ use super::Db;
 use crate::error::Result;
 use crate::oplog::OplogError;
 use crate::oplog::newest::pretended::{with_newer_changes, with_newer_segments};
-use crate::schema::{ColumnSchema, DeletePolicy, Model, ModelSchema, RowValues, ValueRef};
+use crate::schema::{ColumnSchema, DeletePolicy, Model, ModelSchema, Placement, RowValues, ValueRef};
 use crate::store::WaitsFor;
 use crate::sync::pipe::{End, Pipe};
 use crate::sync::{Event, Seqs};
@@ -24,6 +24,7 @@ static SCHEMA: ModelSchema = ModelSchema {
     id_from: &[],
     search: &[],
     history: false,
+    space: Placement::Home,
     removed: &[],
     removed_collections: &[],
 };

@@ -12,11 +12,11 @@ pub mod shape;
 mod value;
 
 pub use collection::{CollectAs, CollectionSchema, Element, List};
-pub use column::{Column, MergeAs, NoLiteral, Refer, RowId, Search, SyncedValue};
+pub use column::{Column, MergeAs, NamesSpace, NoLiteral, Refer, RowId, Search, SyncedValue};
 pub use id::{ROW_ID_CONTEXT, derived_id};
 pub use model::{
-    ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Reference,
-    Synced,
+    ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Placement,
+    Reference, Synced,
 };
 pub use past::{Change, Convert, Elements, Past, PastCollection, RemovedCollection, convert};
 pub use row::{RowDecoder, RowEncoder, RowValues};

@@ -87,6 +87,8 @@ pub struct ModelSchema {
     pub search: &'static [&'static str],
     /// Whether the entries of a row are indexed, so that its history is found without reading the oplog.
     pub history: bool,
+    /// The spaces that the rows live in.
+    pub space: Placement,
     /// The columns that a version removed, each with what it was before, newest first.
     pub removed: &'static [&'static [Past]],
     /// The fields with elements that a version removed.
@@ -100,10 +102,22 @@ impl ModelSchema {
     }
 
     /// Whether a row keeps the value of this column that it was inserted with: the field is marked, or the
-    /// row's id is made from it.
+    /// row's id is made from it, or it names the row's space.
     pub fn keeps(&self, column: &ColumnSchema) -> bool {
-        column.immutable || self.id_from.contains(&column.name)
+        column.immutable || self.id_from.contains(&column.name) || self.space == Placement::Column(column.name)
     }
+}
+
+/// Which space a model's rows live in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// The user's home space.
+    #[default]
+    Home,
+    /// Each row is a space, and lives in it: the row's id is the space's.
+    Row,
+    /// The space that this column of the row names, by its id; NULL is the home space.
+    Column(&'static str),
 }
 
 /// Which of a delete and an edit on another device wins.

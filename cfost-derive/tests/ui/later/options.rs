@@ -3,7 +3,6 @@
 use cfost::prelude::*;
 
 #[derive(Synced)]
-#[synced(space)]
 struct Todo {
     #[synced(id)]
     id: Uuid,

@@ -149,6 +149,19 @@ impl<I: RowId + SyncedValue> Refer<I> for I {}
 
 impl<I: RowId + SyncedValue> Refer<I> for Option<I> {}
 
+/// A field's type that can name the space of its row: that of a row's id, or an `Option` of it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't name a space",
+    label = "not the id of a space",
+    note = "the id of a space is that of a row: a `Uuid` or a newtype around it with `#[derive(SyncedValue)]`; in an \
+            `Option` of it, `None` is the home space"
+)]
+pub trait NamesSpace: Column {}
+
+impl<I: RowId + SyncedValue> NamesSpace for I {}
+
+impl<I: RowId + SyncedValue> NamesSpace for Option<I> {}
+
 /// A field's type that is text, so that it can be searched.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a text",

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, diff};
 use crate::schema::{
-    Change, ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, ModelSchema, OnDelete, Past,
+    Change, ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, ModelSchema, OnDelete, Past, Placement,
     RemovedCollection, SqlType, Value, ValueError, ValueRef,
 };
 
@@ -124,6 +124,7 @@ static GROWN: ModelSchema = ModelSchema {
     id_from: &["title"],
     search: &[],
     history: false,
+    space: Placement::Home,
     removed: &[&[Past::untyped(("note", "note"), MergeRule::Lww, (1, 3), Change::Removed { filler: None })]],
     removed_collections: &[RemovedCollection::untyped(("tags", "tags"), MergeRule::Set, (2, 4))],
 };

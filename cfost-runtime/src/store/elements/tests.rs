@@ -15,7 +15,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::crdt::Writer;
 use crate::oplog::EncodedElements;
-use crate::schema::{CollectionSchema, DeletePolicy, List, Model, ModelSchema, rule};
+use crate::schema::{CollectionSchema, DeletePolicy, List, Model, ModelSchema, Placement, rule};
 
 static SCHEMA: ModelSchema = ModelSchema {
     model: "Todo",
@@ -33,6 +33,7 @@ static SCHEMA: ModelSchema = ModelSchema {
     id_from: &[],
     search: &[],
     history: false,
+    space: Placement::Home,
     removed: &[],
     removed_collections: &[],
 };

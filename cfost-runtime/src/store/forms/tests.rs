@@ -1,7 +1,7 @@
 //! Five versions of one model, each as its attributes would say it, read and write ops for each other.
 
 use super::*;
-use crate::schema::{ColumnSchema, Constant, DeletePolicy, RemovedCollection, convert as by, rule};
+use crate::schema::{ColumnSchema, Constant, DeletePolicy, Placement, RemovedCollection, convert as by, rule};
 
 const PLAIN: ModelSchema = ModelSchema {
     model: "Todo",
@@ -15,6 +15,7 @@ const PLAIN: ModelSchema = ModelSchema {
     id_from: &[],
     search: &[],
     history: false,
+    space: Placement::Home,
     removed: &[],
     removed_collections: &[],
 };
