@@ -67,8 +67,8 @@ impl Replica for StoreReplica {
         Ok(self.store.change_id(space, log, seq)?)
     }
 
-    fn own_log(&self, _space: SpaceId) -> Result<Option<LogId>, ReplicaError> {
-        Ok(Some(self.store.own_log()?))
+    fn own_log(&self, space: SpaceId) -> Result<Option<LogId>, ReplicaError> {
+        Ok(self.store.own_log(space)?)
     }
 
     fn own_log_is_behind(&self, _space: SpaceId, log: LogId, head: Head) -> Result<(), ReplicaError> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::layout::{meta, remove_meta, set_meta};
+use super::ledger::Ledger;
 use super::secrets;
-use super::state::{Own, State};
+use super::state::State;
 use super::{Store, evolve, rebuild, standing, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::identity::{
     Body, DeviceKeys, IdentityError, IdentityLog, LoginAttempts, PasswordCost, Profile, RecoveryPhrase, Vault,
     check_password,
 };
-use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
+use crate::oplog::{DeviceId, EpochKey, SpaceId};
 
 /// When a peer was last in a session with this device, and where it was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,7 +186,7 @@ impl Store {
             conn.execute_batch(
                 "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
                  DELETE FROM cfost_hidden; DELETE FROM cfost_hidden_elements; DELETE FROM cfost_waiting; \
-                 DELETE FROM cfost_identity; DELETE FROM cfost_epochs; \
+                 DELETE FROM cfost_identity; DELETE FROM cfost_epochs; DELETE FROM cfost_own_logs; \
                  DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
             )?;
             secrets::forget_phrase(conn)?;
@@ -194,11 +195,10 @@ impl Store {
             for (space, key) in space_keys {
                 secrets::save_epoch(conn, &self.host, &master, *space, key)?;
             }
-            Own::found(conn, &self.host)?;
+            Ledger::found(conn, &self.host)?;
             *state = State::read(conn, &self.tables)?;
             rebuild::write_carried(conn, &self.tables, state, &self.host, carried)?;
             undo::forbid(conn, state)?;
-            state.own.exposed = Head::NONE;
             Ok(())
         })?;
         self.mark()?;

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use super::apply::{Applier, Context, Readiness};
 use super::changes::{self, StoredChange, head_at};
 use super::layout::{SEQ_MAX, position, seq_of};
+use super::ledger::Own;
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
@@ -46,22 +47,31 @@ impl Store {
         })
     }
 
-    /// The log that this device writes to.
-    pub(crate) fn own_log(&self) -> Result<LogId> {
-        self.with_state(|_, state| Ok(state.own.chain.log))
+    /// The log that this device writes to in a space, if it has begun one.
+    pub(crate) fn own_log(&self, space: SpaceId) -> Result<Option<LogId>> {
+        self.with_state(|_, state| Ok(state.own.of(space).map(|own| own.chain.log)))
     }
 }
 
-/// Signs the own log's changes that have not been exposed; returns the head that now may leave.
+/// Signs the changes of the own logs that have not been exposed: all of them may leave now.
 ///
 /// Runs in a transaction that is durable when it commits.
-pub(super) fn expose(conn: &Connection, state: &mut State) -> Result<Head> {
-    let own = state.registry.get(state.own.number).cloned();
-    let Some(log) = own else { return Ok(Head::NONE) };
+pub(super) fn expose(conn: &Connection, state: &mut State) -> Result<()> {
+    let pending = state.own.iter().filter(|own| own.exposed.seq < own.chain.head.seq);
+    for own in pending.copied().collect::<Vec<_>>() {
+        let exposed = sign(conn, state, &own)?;
+        state.own.put(Own { exposed, ..own });
+    }
+    Ok(())
+}
+
+/// Signs what has not been exposed of a log; returns its head.
+fn sign(conn: &Connection, state: &State, own: &Own) -> Result<Head> {
+    let Some(log) = state.registry.get(own.number) else { return Ok(own.exposed) };
     let keys = &state.secrets.opened()?.keys;
-    let after = head_at(conn, &log, &state.secrets, state.own.exposed.seq)?;
+    let after = head_at(conn, log, &state.secrets, own.exposed.seq)?;
     let (mut slot, mut bytes) = (after.seq, 0);
-    let head = changes::walk(conn, &log, &state.secrets, after, log.head.seq, |stored| {
+    let head = changes::walk(conn, log, &state.secrets, after, log.head.seq, |stored| {
         let seq = stored.header.seq();
         bytes += stored.change.segments.iter().map(|sealed| sealed.len()).sum::<usize>();
         if seq == log.head.seq || seq - slot >= SIGNATURE_CHANGES_MAX || bytes >= SIGNATURE_BYTES_MAX {
@@ -308,7 +318,9 @@ pub(super) fn apply_waiting(conn: &Connection, tables: &[Table], state: &mut Sta
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);
     }
-    state.uncited |= moved;
+    if moved {
+        state.note_uncited();
+    }
     Ok(moved)
 }
 
@@ -356,7 +368,7 @@ pub(super) fn keep(
     if !ready && verified.iter().any(|change| !change.header.flags().continues()) {
         applier.apply_log(&mut context(state), number)?;
     }
-    state.uncited = true;
+    state.uncited.insert(run.space);
     state.registry.save(conn, number)?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{StoreError, rebuild};
+use super::{StoreError, incarnation, rebuild};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oplog::{Chain, ChangeFlags, Dep, Head, Opener, Run, Sealer, VerifiedChange};
@@ -68,7 +68,7 @@ pub(super) fn take_in_run(
     }
     let own_way = open_after(conn, log, &state.secrets, common)?;
     give_up(conn, state, log, common)?;
-    seal_anew(conn, state, host, &own_way)?;
+    seal_anew(conn, state, host, log, &own_way)?;
     let beyond = usize::try_from(common.seq + 1 - rest.first_seq).unwrap_or(usize::MAX);
     exchange::keep_signatures(conn, &rest, &verified[..beyond], log.number)?;
     keep(conn, state, applier, &rest, &verified[beyond..], log.number)?;
@@ -131,20 +131,25 @@ fn give_up(conn: &Connection, state: &mut State, log: &LogRow, to: Head) -> Resu
     Ok(())
 }
 
-/// Appends changes to the own log. Their ops keep their timestamps, and so their place among all others.
-fn seal_anew(conn: &Connection, state: &mut State, host: &Host, changes: &[Opened]) -> Result<()> {
-    let (mut sealer, own) = (Sealer::new(), state.own.number);
+/// Appends changes of a former log to the log that this device writes to in its place. Their ops keep their timestamps,
+/// and so their place among all others.
+fn seal_anew(conn: &Connection, state: &mut State, host: &Host, former: &LogRow, changes: &[Opened]) -> Result<()> {
+    if state.own.of(former.space).is_none() {
+        incarnation::go_on_in_new_log(conn, state, host, former.space)?;
+    }
+    let Some(own) = state.own.of_mut(former.space) else { return Ok(()) };
+    let mut sealer = Sealer::new();
     for change in changes {
-        let deps: Vec<Dep> = change.deps.iter().filter(|dep| dep.log != state.own.chain.log).copied().collect();
+        let deps: Vec<Dep> = change.deps.iter().filter(|dep| dep.log != own.chain.log).copied().collect();
         let payloads: Vec<&[u8]> = change.payloads.iter().map(Vec::as_slice).collect();
         let epoch = state.secrets.current_epoch()?;
-        let (packed, _) = sealer.seal(&mut state.own.chain, change.flags, epoch, &host.random(), &deps, &payloads)?;
-        changes::insert(conn, own, state.own.chain.head.seq, &packed)?;
+        let (packed, _) = sealer.seal(&mut own.chain, change.flags, epoch, &host.random(), &deps, &payloads)?;
+        changes::insert(conn, own.number, own.chain.head.seq, &packed)?;
     }
-    let (head, newest) = (state.own.chain.head, state.hlc.last());
-    if let Some(log) = state.registry.get_mut(own) {
+    let (number, head, newest) = (own.number, own.chain.head, state.hlc.last());
+    if let Some(log) = state.registry.get_mut(number) {
         (log.head, log.applied_seq, log.last_at) = (head, head.seq, log.last_at.max(newest));
     }
-    state.registry.save(conn, own)?;
+    state.registry.save(conn, number)?;
     Ok(())
 }

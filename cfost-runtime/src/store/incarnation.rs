@@ -10,37 +10,68 @@ use rusqlite::Connection;
 
 use super::changes::head_at;
 use super::layout::set_meta;
-use super::marker::{Marker, inode};
+use super::ledger::Own;
+use super::marker::{Marker, Sent, inode};
 use super::secrets::Secrets;
 use super::state::State;
 use super::{Registry, StoreError};
 use crate::error::Result;
 use crate::host::Host;
-use crate::oplog::{Chain, LogId};
+use crate::oplog::{Chain, LogId, SpaceId};
 
-/// Begins this device's log in its home space: its first, or one after a restore or a copy.
+/// Begins this device's log in a space: its first there, or one after a restore or a copy.
 pub(super) fn start_log(
     conn: &Connection,
     registry: &mut Registry,
     secrets: &Secrets,
+    space: SpaceId,
     host: &Host,
     author: [u8; 32],
-) -> Result<(u32, Chain), StoreError> {
+) -> Result<Own, StoreError> {
     let log = LogId::from_bytes(uuid::Builder::from_random_bytes(host.random()).into_uuid().into_bytes());
-    let number = registry.start(conn, log, secrets.home(), author)?;
-    set_meta(conn, "own_log", log.as_bytes())?;
-    Ok((number, Chain::new(secrets.home(), author, log)))
+    let number = registry.start(conn, log, space, author)?;
+    if space == secrets.home() {
+        set_meta(conn, "own_log", log.as_bytes())?;
+    } else {
+        conn.prepare_cached("INSERT OR REPLACE INTO cfost_own_logs (space, log) VALUES (?1, ?2)")?
+            .execute((space.as_bytes(), log.as_bytes()))?;
+    }
+    Ok(Own::new(number, Chain::new(space, author, log)))
 }
 
-/// Whether the file is another than the one that last wrote the own log, or older than what it sent.
+/// Begins a new log in a space; what was written to goes on as a log of the past.
+pub(super) fn go_on_in_new_log(conn: &Connection, state: &mut State, host: &Host, space: SpaceId) -> Result<LogId> {
+    let author = state.secrets.opened()?.keys.public().signing;
+    let own = start_log(conn, &mut state.registry, &state.secrets, space, host, author)?;
+    state.own.put(own);
+    Ok(own.chain.log)
+}
+
+/// Begins a new log in the home space, and lets a new one begin in each other with the next write there.
+pub(super) fn renew(conn: &Connection, state: &mut State, host: &Host) -> Result<LogId> {
+    conn.prepare_cached("DELETE FROM cfost_own_logs")?.execute([])?;
+    let home = state.secrets.home();
+    let log = go_on_in_new_log(conn, state, host, home)?;
+    state.own.renew(*state.own.home());
+    Ok(log)
+}
+
+/// Whether the file is another than the one that last wrote the own logs, or older than what it sent.
 pub(super) fn is_restored(conn: &Connection, state: &State, path: &Path) -> Result<bool> {
-    let own = state.own.chain;
-    let Some(marker) = Marker::read(path)? else { return Ok(own.head.seq > 0) };
-    if marker.log != own.log || marker.inode != inode(path) || marker.exposed.seq > own.head.seq {
+    let home = state.own.home().chain;
+    let Some(marker) = Marker::read(path)? else { return Ok(state.own.iter().any(|own| own.chain.head.seq > 0)) };
+    if marker.home.log != home.log || marker.inode != inode(path) {
         return Ok(true);
     }
-    let Some(log) = state.registry.get(state.own.number) else { return Ok(true) };
-    Ok(head_at(conn, log, &state.secrets, marker.exposed.seq)?.id != marker.exposed.id)
+    for Sent { log, exposed } in std::iter::once(&marker.home).chain(&marker.others) {
+        // A log that isn't an own one any more was given up, which the file knows.
+        let held = state.registry.number(*log).and_then(|number| state.registry.get(number));
+        let Some(held) = held.filter(|held| exposed.seq <= held.head.seq) else { return Ok(true) };
+        if head_at(conn, held, &state.secrets, exposed.seq)?.id != exposed.id {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the database has no marker yet.
@@ -50,5 +81,7 @@ pub(super) fn is_unmarked(path: &Path) -> Result<bool, StoreError> {
 
 /// Writes what may have left the device beside the database.
 pub(super) fn mark(state: &State, path: &Path) -> Result<(), StoreError> {
-    Marker { log: state.own.chain.log, exposed: state.own.exposed, inode: inode(path) }.write(path)
+    let sent = |own: &Own| Sent { log: own.chain.log, exposed: own.exposed };
+    let others = state.own.iter().skip(1).filter(|own| own.exposed.seq > 0).map(sent);
+    Marker { home: sent(state.own.home()), others: others.collect(), inode: inode(path) }.write(path)
 }

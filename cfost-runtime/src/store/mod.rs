@@ -37,6 +37,7 @@ mod incarnation;
 mod insert;
 mod inspect;
 mod layout;
+mod ledger;
 mod marker;
 mod memory;
 mod newer;
@@ -99,13 +100,14 @@ use tokio::sync::watch as notice;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::oplog::{Head, LogId, Run, Sealer, SpaceId};
+use crate::oplog::{LogId, Run, Sealer, SpaceId};
 use crate::schema::Model;
 use crate::sync::{Applied, Seqs, Served};
 use entries::Entries;
+use ledger::Ledger;
 use newer::Newer;
 use pool::{Lent, Pool, SqlTransaction, Writing};
-use state::{Own, State};
+use state::State;
 use touched::{Feeds, Woken};
 
 /// An open database.
@@ -169,7 +171,7 @@ impl Store {
         let is_new = layout::create(&conn)?;
         if is_new {
             secrets::Secrets::found(&conn, host, device_name)?;
-            Own::found(&conn, host)?;
+            Ledger::found(&conn, host)?;
         }
         let unmade = evolve::open_tables(&conn, &tables, on_migration)?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
@@ -377,45 +379,28 @@ impl Store {
         })
     }
 
-    /// Passes the exposure barrier: what the own log holds now may leave the device.
+    /// Passes the exposure barrier: what the own logs hold now may leave the device.
     fn expose(&self) -> Result<()> {
-        let pending = self.with_state(|_, state| Ok(state.own.chain.head.seq > state.own.exposed.seq))?;
-        if !pending {
+        if !self.with_state(|_, state| Ok(state.own.is_pending()))? {
             return Ok(());
         }
-        self.durably(|conn, state| {
-            state.own.exposed = exchange::expose(conn, state)?;
-            Ok(())
-        })?;
+        self.durably(exchange::expose)?;
         self.mark()
     }
 
-    /// Goes on in a new log if `log` is the own one: a peer holds more of it, or other changes. What
+    /// Goes on in a new log if `log` is an own one: a peer holds more of it, or other changes. What
     /// was never signed of it waits until it is known what the peer holds in its place; see [`fork`].
     pub(crate) fn give_up_log(&self, log: LogId) -> Result<Option<LogId>> {
-        if self.own_log()? != log {
-            return Ok(None);
-        }
-        self.start_new_log(|conn, state| {
-            state.registry.save(conn, state.own.number)?;
-            state.unsettle();
-            Ok(())
-        })
-        .map(Some)
-    }
-
-    /// Starts a new log for this device, after `close` has dealt with the old one.
-    fn start_new_log(&self, close: impl FnOnce(&Connection, &mut State) -> Result<()>) -> Result<LogId> {
-        let log = self.durably(|conn, state| {
-            close(conn, state)?;
-            let author = state.secrets.opened()?.keys.public().signing;
-            let (number, chain) =
-                incarnation::start_log(conn, &mut state.registry, &state.secrets, &self.host, author)?;
-            state.own = Own { number, chain, exposed: Head::NONE };
-            Ok(chain.log)
+        let new = self.durably(|conn, state| {
+            let Some(own) = state.own.iter().find(|own| own.chain.log == log).copied() else { return Ok(None) };
+            state.registry.save(conn, own.number)?;
+            state.unsettle(&own);
+            incarnation::go_on_in_new_log(conn, state, &self.host, own.chain.space).map(Some)
         })?;
-        self.mark()?;
-        Ok(log)
+        if new.is_some() {
+            self.mark()?;
+        }
+        Ok(new)
     }
 
     fn check_incarnation(&self) -> Result<()> {
@@ -425,8 +410,12 @@ impl Store {
             return Ok(());
         }
         if self.with_state(|conn, state| incarnation::is_restored(conn, state, path))? {
-            let log = self.start_new_log(|conn, state| exchange::expose(conn, state).map(|_| ()))?;
-            tracing::warn!(%log, "the database was restored or copied; its device goes on in a new log");
+            let log = self.durably(|conn, state| {
+                exchange::expose(conn, state)?;
+                incarnation::renew(conn, state, &self.host)
+            })?;
+            self.mark()?;
+            tracing::warn!(%log, "the database was restored or copied; its device goes on in new logs");
             return Ok(());
         }
         if incarnation::is_unmarked(path)? { self.mark() } else { Ok(()) }

@@ -112,7 +112,7 @@ impl Store {
 /// Makes what this device has written so far final: it wrote the rows for another reason than to change
 /// them.
 pub(super) fn forbid(conn: &Connection, state: &State) -> Result<(), StoreError> {
-    set_meta(conn, UNDO_AFTER, position(state.own.number, state.own.chain.head.seq))
+    set_meta(conn, UNDO_AFTER, position(state.own.home().number, state.own.home().chain.head.seq))
 }
 
 /// In `cfost_meta`: the position up to which the own log can't be undone.
@@ -139,7 +139,7 @@ fn undo(tx: &mut WriteTx<'_>, tables: &[Table]) -> Result<Undone> {
 
 /// The last transaction of this device that can be undone.
 fn last_group(conn: &Connection, state: &State) -> Result<Option<Group>> {
-    let own = state.registry.get(state.own.number).filter(|log| log.head.seq > 0);
+    let own = state.registry.get(state.own.home().number).filter(|log| log.head.seq > 0);
     // A log is new after a restore: the device's last change is in the one before it then.
     let former = || {
         let of_device = |log: &&LogRow| log.device == state.secrets.device && log.applied_seq > 0;

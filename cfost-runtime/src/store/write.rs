@@ -8,6 +8,7 @@ use super::elements::{Edited, read_elements};
 use super::forms::OpColumn;
 use super::history::Index;
 use super::layout::SEQ_MAX;
+use super::ledger::Own;
 use super::rows::{Place, Rows};
 use super::state::State;
 use super::table::Table;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX, ELEMENTS_MAX};
 use crate::oplog::{
-    Chain, ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape,
+    ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape, SpaceId,
 };
 #[cfg(feature = "text")]
 use crate::schema::TextValue;
@@ -81,7 +82,6 @@ pub(crate) struct Stored {
 
 /// What a transaction has come to, once it is committed.
 pub(super) struct Finished {
-    pub(super) chain: Chain,
     pub(super) newest: Timestamp,
     pub(super) touched: Touched,
 }
@@ -415,8 +415,9 @@ impl<'c> WriteTx<'c> {
         let end = self.chunk.end();
         self.done.push(self.chunk);
         let state = self.state;
-        let mut chain = state.own.chain;
-        let mut deps = if state.uncited { uncited(state) } else { Vec::new() };
+        let own = *state.own.home();
+        let (number, mut chain) = (own.number, own.chain);
+        let mut deps = if state.uncited.contains(&chain.space) { uncited(state, chain.space) } else { Vec::new() };
         let last = self.done.len() - 1;
         for (n, chunk) in self.done.iter().enumerate() {
             let flags = if n == last { ChangeFlags::NONE } else { ChangeFlags::CONTINUES };
@@ -428,20 +429,24 @@ impl<'c> WriteTx<'c> {
             if chain.head.seq > SEQ_MAX {
                 return Err(StoreError::Corrupt { what: "this device's log is full".into() }.into());
             }
-            changes::insert(self.conn, state.own.number, chain.head.seq, &packed)?;
+            changes::insert(self.conn, number, chain.head.seq, &packed)?;
             let mut index = Index::new(self.conn);
             for segment in chunk.segments.iter().filter(|segment| segment.writer.ops() > 0) {
                 let schema = self.tables[segment.table].schema;
-                index.note_segment(schema, segment.writer.payload(), state.own.number, previous)?;
+                index.note_segment(schema, segment.writer.payload(), number, previous)?;
             }
-            cite(self.conn, state, &deps)?;
+            cite(self.conn, state, chain.space, &deps)?;
             deps.clear();
         }
         let newest = Timestamp::from_u64(end.as_u64() - 1);
-        if chain.head.seq / CHECKPOINT_CHANGES > state.own.chain.head.seq / CHECKPOINT_CHANGES {
-            state.registry.checkpoint(self.conn, state.own.number, chain.head, newest)?;
+        if chain.head.seq / CHECKPOINT_CHANGES > own.chain.head.seq / CHECKPOINT_CHANGES {
+            state.registry.checkpoint(self.conn, number, chain.head, newest)?;
         }
-        Ok(Some(Finished { chain, newest, touched: self.rows.touched }))
+        if let Some(log) = state.registry.get_mut(number) {
+            (log.head, log.applied_seq, log.last_at) = (chain.head, chain.head.seq, newest);
+        }
+        state.own.put(Own { chain, ..own });
+        Ok(Some(Finished { newest, touched: self.rows.touched }))
     }
 
     /// The timestamp of the next op of a table, which takes these values and elements.
@@ -478,7 +483,7 @@ impl<'c> WriteTx<'c> {
     }
 
     pub(super) fn stamp(&self, at: Timestamp) -> Stamp {
-        Stamp { at, writer: Writer(self.state.own.number) }
+        Stamp { at, writer: Writer(self.state.own.home().number) }
     }
 
     pub(super) fn segment(&mut self, table: usize) -> &mut Segment {
@@ -501,8 +506,8 @@ const CITED_MAX: usize = 256;
 const _: () = assert!(CITED_MAX <= DEPS_MAX && CITED_MAX * 60 + CHUNK_BYTES_MAX + (8 << 10) < CHANGE_BYTES_MAX);
 
 /// The heads of other logs that this device has seen and not yet named in its own.
-fn uncited(state: &State) -> Vec<Dep> {
-    let logs = state.registry.iter().filter(|log| log.number != state.own.number && log.space == state.secrets.home());
+fn uncited(state: &State, space: SpaceId) -> Vec<Dep> {
+    let logs = state.registry.iter().filter(|log| log.space == space && !state.own.writes_to(log));
     let mut deps: Vec<Dep> = logs
         .filter(|log| log.cited_seq < log.applied_seq && log.applied_seq == log.head.seq)
         .filter(|log| state.unsettled(log.number).is_none())
@@ -513,7 +518,7 @@ fn uncited(state: &State) -> Vec<Dep> {
     deps
 }
 
-fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
+fn cite(conn: &Connection, state: &mut State, space: SpaceId, deps: &[Dep]) -> Result<()> {
     for dep in deps {
         if let Some(number) = state.registry.number(dep.log) {
             if let Some(log) = state.registry.get_mut(number) {
@@ -522,8 +527,8 @@ fn cite(conn: &Connection, state: &mut State, deps: &[Dep]) -> Result<()> {
             state.registry.save(conn, number)?;
         }
     }
-    if !deps.is_empty() {
-        state.uncited = deps.len() == CITED_MAX;
+    if !deps.is_empty() && deps.len() < CITED_MAX {
+        state.uncited.remove(&space);
     }
     Ok(())
 }
