@@ -10,6 +10,7 @@
 //! | `.. immutable`, `.. default 7`, `.. references lists hide` | what else the field's attributes say |
 //! | `elements scores map TEXT INTEGER NOT NULL indexed` | a field with elements: their keys' type, and their values' |
 //! | `id from name owner` | the columns that the id is made from |
+//! | `space`, `space in list_id` | that each row is a space, or which column names the one that it lives in |
 //! | `delete wins` | that deletes are final |
 //! | `index rank title` | an index |
 //!
@@ -43,10 +44,24 @@ pub struct Shape {
     pub collections: Vec<CollectionShape>,
     /// The columns that the row's id is made from; none if it is minted.
     pub id_from: Vec<String>,
+    /// Which space the rows live in.
+    pub space: SpaceShape,
     /// Which of a delete and a concurrent edit wins.
     pub delete: DeletePolicy,
     /// The columns of each index; `None` if not known. Indexes come and go with any version.
     pub indexes: Option<Vec<Vec<String>>>,
+}
+
+/// Which space the rows of a [`Shape`] live in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SpaceShape {
+    /// The user's home space.
+    #[default]
+    Home,
+    /// Each row is a space, and lives in it.
+    Row,
+    /// The space that this column names.
+    Column(String),
 }
 
 /// A column of a [`Shape`].

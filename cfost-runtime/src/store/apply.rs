@@ -32,7 +32,7 @@ use super::touched::Touched;
 use super::{Registry, StoreError};
 use crate::clock::{DRIFT_MS_MAX, Timestamp};
 use crate::crdt::{Effect, Life, RowOp, Stamp, Writer};
-use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader};
+use crate::oplog::{Head, Op, OpKind, OpValue, Opener, OplogError, SegmentReader, SpaceId};
 use crate::schema::{ColumnSchema, Value, ValueRef};
 
 /// Applies changes within one SQL transaction.
@@ -307,7 +307,8 @@ impl<'c> Applier<'c> {
         if self.chosen.is_some_and(|chosen| !chosen[table]) {
             return Ok(());
         }
-        let (schema, version) = (self.tables[table].schema, segment.schema_version());
+        let (schema, placed) = (self.tables[table].schema, self.tables[table].placed);
+        let (space, home, version) = (stored.header.space(), context.secrets.home(), segment.schema_version());
         let mut shapes: Vec<ShapeFit> = Vec::new();
         let mut newest = Timestamp::ZERO;
         loop {
@@ -321,14 +322,15 @@ impl<'c> Applier<'c> {
                         }
                         shapes.push(fit);
                     }
-                    if self.rows_chosen.is_some_and(|rows| !rows.contains(&(table, op.row))) {
+                    let fit = &shapes[op.shape as usize];
+                    let chosen = self.rows_chosen.is_none_or(|rows| rows.contains(&(table, op.row)));
+                    if !chosen || !placed.admits(&op, fit, space, home) {
                         continue;
                     }
                     if schema.history {
                         self.index.note(schema, &op.row, number, stored.header)?;
                     }
-                    let fit = &shapes[op.shape as usize];
-                    self.apply_op(table, &op, fit, context, number)?;
+                    self.apply_op((table, space), &op, fit, context, number)?;
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -345,7 +347,7 @@ impl<'c> Applier<'c> {
 
     fn apply_op(
         &mut self,
-        table: usize,
+        (table, space): (usize, SpaceId),
         op: &Op<'_, '_>,
         fit: &ShapeFit,
         context: &mut Context<'_>,
@@ -356,6 +358,8 @@ impl<'c> Applier<'c> {
         let stamp = Stamp { at: op.at, writer: Writer(number) };
         let shown = if fit.whole.is_some() && self.create(table, op, fit, stamp, context)? {
             true
+        } else if !self.takes_effect(table, op, space, context)? {
+            return Ok(());
         } else {
             let life = if op.kind == OpKind::Delete { self.tables[table].death() } else { Life::Alive };
             let effects = fit.columns.iter().zip(op.values);

@@ -75,6 +75,13 @@ pub(super) fn clear(conn: &Connection, table: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Forgets the bases of a row.
+pub(super) fn forget(conn: &Connection, table: &str, row: &Uuid) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM cfost_bases WHERE table_name = ?1 AND row = ?2")?
+        .execute((table, row.as_bytes()))?;
+    Ok(())
+}
+
 /// The bases of a table, a row for each of its rows: to compare two databases.
 pub(super) fn dump_sql(schema: &ModelSchema) -> String {
     format!(

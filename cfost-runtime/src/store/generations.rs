@@ -12,13 +12,14 @@ use super::apply::{Applier, Context, plain};
 use super::changes;
 use super::forms::{Arrives, Target};
 use super::layout::SEQ_MAX;
+use super::registry::LogRow;
 use super::table::Table;
 use super::texts::{Merged, TextAt, Texts};
 use super::{Registry, StoreError};
 use crate::clock::Timestamp;
 use crate::crdt::text::{Generation, Generations, Held, TextError, check_delta, peer_of};
 use crate::crdt::{Effect, Stamp, Writer};
-use crate::oplog::{Head, Op, Opener, SegmentReader};
+use crate::oplog::{Head, Op, Opener, SegmentReader, SpaceId};
 use crate::schema::{Change, ColumnSchema, MergeRule, ModelSchema, Value};
 
 /// Whether a column is a text that was a value in earlier versions.
@@ -71,6 +72,13 @@ pub(super) fn note_edit(
 /// Forgets the generations of a table.
 pub(super) fn clear(conn: &Connection, table: &str) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM cfost_generations WHERE table_name = ?1")?.execute([table])?;
+    Ok(())
+}
+
+/// Forgets the generations of a row.
+pub(super) fn forget(conn: &Connection, table: &str, row: &Uuid) -> Result<(), StoreError> {
+    conn.prepare_cached("DELETE FROM cfost_generations WHERE table_name = ?1 AND row = ?2")?
+        .execute((table, row.as_bytes()))?;
     Ok(())
 }
 
@@ -218,7 +226,7 @@ impl Applier<'_> {
         let mut after = before.clone();
         let held = after.edit(generation, stamp, context.registry);
         if let Some(generation) = generation.filter(|_| before.find(generation).is_none())
-            && let Some((text, stamp)) = self.base_in_oplog((table, column), row, generation, context)?
+            && let Some((text, stamp)) = self.base_in_oplog((table, column), (row, log.space), generation, context)?
             && let Some(held) = after.begin(generation, stamp, context.registry)
         {
             begin(conn, context.texts, at.of(held.number), generation, &text)?;
@@ -228,16 +236,16 @@ impl Applier<'_> {
         Ok(Some(Merged::Edited))
     }
 
-    /// The write that began a generation, from the oplog: what it says by now, and its stamp.
+    /// The write that began a generation, from the oplog of the row's space: what it says by now, and its stamp.
     fn base_in_oplog(
         &self,
         (table, column): (usize, usize),
-        row: &Uuid,
+        (row, space): (&Uuid, SpaceId),
         generation: Generation,
         context: &Context<'_>,
     ) -> Result<Option<(String, Stamp)>, StoreError> {
-        let is_writer = |peer: &[u8; 16]| peer_of(peer) == generation.writer;
-        let Some(log) = context.registry.iter().find(|log| is_writer(log.id.as_bytes())) else { return Ok(None) };
+        let began = |log: &&LogRow| log.space == space && peer_of(log.id.as_bytes()) == generation.writer;
+        let Some(log) = context.registry.iter().find(began) else { return Ok(None) };
         let (of, mut opener, mut found) = (&self.rows.tables[table], Opener::new(), None);
         changes::walk(self.source, log, context.secrets, Head::NONE, log.counted_seq.min(SEQ_MAX), |stored| {
             let header = stored.header;

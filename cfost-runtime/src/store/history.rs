@@ -15,6 +15,7 @@ use super::changes::{self, StoredChange};
 use super::entries::{OplogEntry, read_change};
 use super::layout::{log_of, position, seq_of};
 use super::registry::LogRow;
+use super::rows::Rows;
 use super::state::State;
 use super::table::Table;
 use super::{Store, StoreError};
@@ -218,7 +219,7 @@ impl Entry {
     }
 }
 
-/// The entries of a row, oldest first.
+/// The entries of a row, oldest first: those of its space. What was written of it in another has no effect on it.
 pub(super) fn entries_of(
     conn: &Connection,
     tables: &[Table],
@@ -228,8 +229,9 @@ pub(super) fn entries_of(
     let name = tables[table].schema.table;
     let (mut entries, mut opener) = (Vec::new(), Opener::new());
     let rows = BTreeSet::from([(table, id)]);
+    let space = Rows::new(conn, tables).space_of((table, id), &state.registry, &state.hidden)?;
     visit_changes(conn, tables, state, &rows, &mut |log, stored| {
-        let wanted = |table: &str, row: &Uuid| *row == id && table == name;
+        let wanted = |table: &str, row: &Uuid| *row == id && table == name && space == Some(log.space);
         read_change(log, stored, &state.secrets, &mut opener, &wanted, &mut |entry| {
             entries.push(Entry { log: log.number, entry });
             Ok(())

@@ -42,6 +42,7 @@ mod marker;
 mod memory;
 mod newer;
 mod past;
+mod placement;
 mod pool;
 mod rebuild;
 mod references;

@@ -154,6 +154,17 @@ impl<'c> Rows<'c> {
         Ok(Some(Row { values, clock: RowClock::decode(clock, columns)?, life: Life::Alive }))
     }
 
+    /// The clock of a row, if it is visible.
+    pub(super) fn visible_clock(&mut self, table: usize, id: &Uuid) -> Result<Option<RowClock>, StoreError> {
+        let columns = self.tables[table].schema.columns.len();
+        let select = prepared(&mut self.statements[table].select, self.conn, &self.tables[table].select)?;
+        select.raw_bind_parameter(1, id.as_bytes().as_slice())?;
+        let mut rows = select.raw_query();
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let clock = row.get_ref(columns)?.as_blob().map_err(rusqlite::Error::from)?;
+        Ok(Some(RowClock::decode(clock, columns)?))
+    }
+
     /// The row as far as any op touched it.
     pub(super) fn load(&mut self, table: usize, id: &Uuid, hidden: &Hidden) -> Result<(Place, Row<Value>), StoreError> {
         if let Some(row) = self.visible(table, id)? {

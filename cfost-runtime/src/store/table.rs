@@ -8,6 +8,7 @@ use super::StoreError;
 use super::child::ChildTable;
 use super::evolve::{self, OnMigration, Stale};
 use super::forms::Forms;
+use super::placement::Placed;
 use super::references::{self, Links};
 use crate::crdt::{Effect, Life, Row};
 use crate::oplog::OpKind;
@@ -42,6 +43,8 @@ pub(crate) struct Table {
     pub(super) kept: Vec<bool>,
     /// The tables of the elements, in the order of the schema's collections.
     pub(crate) children: Vec<ChildTable>,
+    /// Where its rows live.
+    pub(super) placed: Placed,
     /// How its rows are linked to others.
     pub(super) links: Links,
     /// How ops of all versions fit the model.
@@ -57,6 +60,7 @@ impl Table {
         let marks: String = (0..columns.len()).map(|n| format!("?{}, ", n + 2)).collect();
         let clock_mark = columns.len() + 2;
         let forms = Forms::new(schema);
+        let placed = Placed::of(schema);
         Self {
             insert: format!(
                 "INSERT INTO {name} ({id}, {list}{CLOCK_COLUMN}) VALUES (?1, {marks}?{clock_mark}) \
@@ -74,7 +78,11 @@ impl Table {
             forms,
             children: schema.collections.iter().map(|of| ChildTable::new(schema, of)).collect(),
             defaults: schema.columns.iter().map(default_value).collect(),
-            required: schema.columns.iter().map(is_required).collect(),
+            // Without its space a row is of none, also where the column may be NULL.
+            required: (schema.columns.iter().enumerate())
+                .map(|(n, column)| is_required(column) || placed == Placed::Column(n))
+                .collect(),
+            placed,
             links: Links::default(),
             kept: schema.columns.iter().map(|column| schema.keeps(column)).collect(),
             schema,

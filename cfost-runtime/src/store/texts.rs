@@ -277,6 +277,14 @@ impl Texts {
         remove(conn, at)
     }
 
+    /// Forgets all texts of a row.
+    pub(super) fn forget_row(&mut self, conn: &Connection, table: &str, row: Uuid) -> Result<(), StoreError> {
+        self.live.retain(|at, _| at.table != table || at.row != row);
+        conn.prepare_cached("DELETE FROM cfost_texts WHERE table_name = ?1 AND row = ?2")?
+            .execute((table, row.as_bytes()))?;
+        generations::forget(conn, table, &row)
+    }
+
     /// A transaction begins: what one before it did to documents, and didn't commit, is forgotten.
     pub(super) fn begin(&mut self) {
         if self.uncommitted {

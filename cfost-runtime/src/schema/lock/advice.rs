@@ -69,6 +69,14 @@ pub(super) fn of(context: &Context<'_>, difference: &Difference, versions: &[u32
             );
             false
         }
+        Difference::Space { .. } => {
+            advice.push(
+                "write: `space` as it was; who can read a row that is there already hangs on it, so it is for a model of \
+                 another name, to which the app copies rows"
+                    .to_owned(),
+            );
+            false
+        }
         Difference::IndexAdded(_) | Difference::IndexRemoved(_) => true,
     };
     if is_marked { begin.into_iter().chain(advice).collect() } else { advice }

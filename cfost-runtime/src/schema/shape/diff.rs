@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::{Literal, Name};
-use super::{CollectionShape, ColumnDetails, ColumnShape, Shape};
+use super::{CollectionShape, ColumnDetails, ColumnShape, Shape, SpaceShape};
 use crate::schema::{DeletePolicy, OnDelete, Value};
 
 /// Something that differs between two shapes, of which one was before the other.
@@ -23,6 +23,13 @@ pub enum Difference {
         was: Vec<String>,
         /// Those now.
         is: Vec<String>,
+    },
+    /// The rows live in another space.
+    Space {
+        /// Where they lived before.
+        was: SpaceShape,
+        /// Where they live now.
+        is: SpaceShape,
     },
     /// Deletes win, or no longer do.
     Delete {
@@ -77,6 +84,9 @@ pub fn diff(was: &Shape, is: &Shape) -> Vec<Difference> {
     collections(was, is, &mut all);
     if was.id_from != is.id_from && !is_renamed(was, is, &columns) {
         all.push(Difference::IdFrom { was: was.id_from.clone(), is: is.id_from.clone() });
+    }
+    if was.space != is.space && !is_space_renamed(was, is, &columns) {
+        all.push(Difference::Space { was: was.space.clone(), is: is.space.clone() });
     }
     if was.delete != is.delete {
         all.push(Difference::Delete { is: is.delete });
@@ -153,6 +163,16 @@ fn is_renamed(was: &Shape, is: &Shape, pairs: &Pairs<'_>) -> bool {
     now.eq(is.id_from.iter().map(Some))
 }
 
+/// Whether the space is named by the same column, which has another name.
+fn is_space_renamed(was: &Shape, is: &Shape, pairs: &Pairs<'_>) -> bool {
+    match (&was.space, &is.space) {
+        (SpaceShape::Column(was), SpaceShape::Column(is)) => {
+            pairs.iter().any(|(before, now)| before.name == *was && now.name == *is)
+        }
+        _ => false,
+    }
+}
+
 /// What is another about a column, in parts of a sentence; nothing if they are equal in all that both know.
 fn column_changes(was: &ColumnShape, is: &ColumnShape) -> Vec<String> {
     let mut parts = Vec::new();
@@ -223,6 +243,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Id { was, is } => write!(f, "the id's column was '{was}' and is '{is}'"),
             Self::IdFrom { was, is } => write!(f, "the id was {} and is {}", made_from(was), made_from(is)),
+            Self::Space { was, is } => write!(f, "its rows lived {was} and live {is}"),
             Self::Delete { is: DeletePolicy::Wins } => f.write_str("a delete is now final"),
             Self::Delete { is: DeletePolicy::Latest } => f.write_str("a delete is no longer final"),
             Self::ColumnAdded(column) => write!(f, "column '{}' is new: `{column}`", column.name),
@@ -238,6 +259,16 @@ impl fmt::Display for Difference {
             }
             Self::IndexAdded(columns) => write!(f, "the index over {} is new", columns.join(", ")),
             Self::IndexRemoved(columns) => write!(f, "the index over {} is gone", columns.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for SpaceShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home => f.write_str("in the home space"),
+            Self::Row => f.write_str("each in a space of its own"),
+            Self::Column(name) => write!(f, "in the space that {} names", Name(name)),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The shapes that a model's attributes tell.
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape};
+use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape};
 use crate::schema::{
-    Change, CollectionSchema, ColumnSchema, ModelSchema, Past, PastCollection, RemovedCollection, SqlType, ValueRef,
+    Change, CollectionSchema, ColumnSchema, ModelSchema, Past, PastCollection, Placement, RemovedCollection, SqlType,
+    ValueRef,
 };
 
 impl Shape {
@@ -22,6 +23,11 @@ impl Shape {
             columns: placed.into_iter().chain(others).chain(removed).collect(),
             collections: elements.chain(gone).collect(),
             id_from: schema.id_from.iter().map(|name| name_in(schema, name, version)).collect(),
+            space: match schema.space {
+                Placement::Home => SpaceShape::Home,
+                Placement::Row => SpaceShape::Row,
+                Placement::Column(name) => SpaceShape::Column(name_in(schema, name, version)),
+            },
             delete: schema.delete,
             indexes: is_newest.then(|| schema.indexes.iter().map(|index| owned(index.columns)).collect()),
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, diff};
+use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape, diff};
 use crate::schema::{
     Change, ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, ModelSchema, OnDelete, Past, Placement,
     RemovedCollection, SqlType, Value, ValueError, ValueRef,
@@ -62,20 +62,22 @@ fn collection() -> impl Strategy<Value = CollectionShape> {
 fn shape() -> impl Strategy<Value = Shape> {
     let columns = prop::collection::vec(column(), 0..5);
     let collections = prop::collection::vec(collection(), 0..3);
+    let space = prop_oneof![Just(SpaceShape::Home), Just(SpaceShape::Row), name().prop_map(SpaceShape::Column)];
     let delete = prop::sample::select(vec![DeletePolicy::Latest, DeletePolicy::Wins]);
     let indexes = prop::option::of(prop::collection::vec(prop::collection::vec(name(), 1..3), 0..3));
-    (name(), columns, collections, names(), delete, indexes).prop_map(
-        |(id, mut columns, mut collections, id_from, delete, indexes)| {
+    (name(), columns, collections, names(), space, delete, indexes).prop_map(
+        |(id, mut columns, mut collections, id_from, space, delete, indexes)| {
             columns.sort_by(|a, b| a.name.cmp(&b.name));
             columns.dedup_by(|a, b| a.name == b.name);
             collections.sort_by(|a, b| a.name.cmp(&b.name));
             collections.dedup_by(|a, b| a.name == b.name);
-            Shape { id, columns, collections, id_from, delete, indexes }
+            Shape { id, columns, collections, id_from, space, delete, indexes }
         },
     )
 }
 
-const LINES: &str = "(id [a-c]{1,2}\n)((column|elements|index|id from|delete) [a-z\"?0-9 ]{0,12}\n){0,3}";
+const LINES: &str =
+    "(id [a-c]{1,2}\n)((column|elements|index|id from|space|space in|delete) [a-z\"?0-9 ]{0,12}\n){0,3}";
 
 proptest! {
     #[test]
@@ -179,6 +181,21 @@ fn differences_are_told_in_sentences() {
         "the index over name, rank is new",
     ];
     assert_eq!(sentences, expected);
+}
+
+#[test]
+fn where_rows_live_is_a_fact_of_the_shape_and_a_renamed_column_names_the_same_space() {
+    let told = |was: &str, is: &str| -> Vec<String> {
+        let shape = |lines: &str| format!("id id\n{lines}").parse::<Shape>().unwrap();
+        diff(&shape(was), &shape(is)).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told("", "space\n"), ["its rows lived in the home space and live each in a space of its own"]);
+    let list = "column list BLOB NOT NULL lww immutable\nspace in list\n";
+    assert_eq!(told(list, list), [""; 0]);
+    let home = list.replace("space in list\n", "");
+    assert_eq!(told(list, &home), ["its rows lived in the space that list names and live in the home space"]);
+    let renamed = "column of BLOB NOT NULL lww called list immutable\nspace in of\n";
+    assert_eq!(told(list, renamed), ["column 'of' was 'list'"]);
 }
 
 #[test]

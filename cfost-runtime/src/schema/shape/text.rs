@@ -3,7 +3,7 @@
 use std::fmt::{self, Display as _, Write as _};
 use std::str::FromStr;
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape};
+use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape};
 use crate::schema::{DeletePolicy, MergeRule, OnDelete, SqlType, Value};
 
 /// What stands for what the attributes don't say.
@@ -26,6 +26,11 @@ impl fmt::Display for Shape {
         self.collections.iter().try_for_each(|collection| writeln!(f, "elements {collection}"))?;
         if !self.id_from.is_empty() {
             writeln!(f, "id from{}", Names(&self.id_from))?;
+        }
+        match &self.space {
+            SpaceShape::Home => {}
+            SpaceShape::Row => writeln!(f, "space")?,
+            SpaceShape::Column(name) => writeln!(f, "space in {}", Name(name))?,
         }
         if self.delete == DeletePolicy::Wins {
             writeln!(f, "delete wins")?;
@@ -142,8 +147,9 @@ impl FromStr for Shape {
             (true, Some(id)) if words.at_end() => id,
             _ => return Err(wrong(first, "a shape begins with `id` and the id's column")),
         };
-        let (columns, collections, id_from, delete) = (vec![], vec![], vec![], DeletePolicy::Latest);
-        let mut shape = Self { id, columns, collections, id_from, delete, indexes: Some(Vec::new()) };
+        let (columns, collections, id_from) = (vec![], vec![], vec![]);
+        let (space, delete, indexes) = (SpaceShape::Home, DeletePolicy::Latest, Some(Vec::new()));
+        let mut shape = Self { id, columns, collections, id_from, space, delete, indexes };
         for line in lines {
             let mut words = Words::of(line).ok_or_else(|| wrong(line, UNCLOSED))?;
             shape.add(&mut words).map_err(|what| wrong(line, what))?;
@@ -178,6 +184,14 @@ impl Shape {
                 return Err("the id is said twice");
             }
             self.id_from = words.names().ok_or("it names no column")?;
+        } else if words.word("space") {
+            if self.space != SpaceShape::Home {
+                return Err("the space is said twice");
+            }
+            self.space = match words.word("in") {
+                true => SpaceShape::Column(words.name().ok_or("it names no column")?),
+                false => SpaceShape::Row,
+            };
         } else if words.word("delete") {
             self.delete = if words.word("wins") { DeletePolicy::Wins } else { return Err("deletes are final or not") };
         } else if words.word("index") {

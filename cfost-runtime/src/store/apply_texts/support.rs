@@ -17,11 +17,18 @@ use super::super::standing::ALL;
 use super::super::texts::TextAt;
 use crate::crdt::text::{first_step, peer_of};
 use crate::crdt::{Effect, Life, RowOp, Stamp};
-use crate::oplog::{OpValue, SegmentReader};
+use crate::oplog::{OpValue, SegmentReader, SpaceId};
 use crate::schema::{MergeRule, Value};
 
-/// The edits of texts in the changes of a log that don't count, in their order, each with its first step.
-type Edits = HashMap<TextAt, Vec<(u32, Vec<u8>)>>;
+/// The edits of texts in the changes of logs that don't count, in their order.
+type Edits = HashMap<TextAt, Vec<PassedOver>>;
+
+/// An edit of a text that doesn't count.
+struct PassedOver {
+    space: SpaceId,
+    first_step: u32,
+    delta: Vec<u8>,
+}
 
 impl Applier<'_> {
     /// Completes the texts with edits that wait for some that don't count.
@@ -36,6 +43,7 @@ impl Applier<'_> {
         for at in wanting {
             let conn = self.rows.conn;
             let (mut needs, mut supported) = (context.texts.needs(conn, at)?, false);
+            let space = self.space_of_text(at, context)?;
             loop {
                 let mut moved = false;
                 for (peer, step) in &needs {
@@ -44,8 +52,8 @@ impl Applier<'_> {
                         passed_over.insert(*peer, edits);
                     }
                     let edits = passed_over[peer].get(&at).into_iter().flatten();
-                    for (_, delta) in edits.filter(|(first, _)| first <= step) {
-                        context.texts.merge(conn, at, *peer, delta)?;
+                    for edit in edits.filter(|edit| edit.first_step <= *step && Some(edit.space) == space) {
+                        context.texts.merge(conn, at, *peer, &edit.delta)?;
                         moved = true;
                     }
                 }
@@ -106,14 +114,23 @@ impl Applier<'_> {
                         && let Some(first) = first_step(delta)
                     {
                         let at = TextAt::new(table.schema, column, op.row);
+                        let edit =
+                            PassedOver { space: stored.header.space(), first_step: first, delta: delta.to_vec() };
                         // Of a text that was a value in earlier versions it isn't known which text an edit is of.
                         if !at.has_generations {
-                            edits.entry(at).or_default().push((first, delta.to_vec()));
+                            edits.entry(at).or_default().push(edit);
                         }
                     }
                 }
             }
         }
+    }
+
+    /// The space of the row that a text is in.
+    fn space_of_text(&mut self, at: TextAt, context: &Context<'_>) -> Result<Option<SpaceId>, StoreError> {
+        let table = self.rows.tables.iter().position(|table| table.schema.table == at.table);
+        let space = table.map(|table| self.rows.space_of((table, at.row), context.registry, context.hidden));
+        Ok(space.transpose()?.flatten())
     }
 
     /// Takes note of the texts that a change edits which doesn't count: edits that count may have waited for it.
