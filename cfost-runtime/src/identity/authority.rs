@@ -83,7 +83,7 @@ impl FactSet {
         self.0[fact / 64] |= 1 << (fact % 64);
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
         }

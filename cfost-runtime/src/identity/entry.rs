@@ -1,28 +1,28 @@
-//! One entry of an identity log: its bytes, its id, its signature.
-//!
-//! `docs/security.md` has the format as a table. The id is the hash of everything but the signature,
-//! and the signature is over the id; an entry is stored and sent as the bytes that were signed.
+//! One entry of an identity log, and what it can say.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 
+use super::envelope::{Envelope, Form};
 use super::epoch::EpochGrant;
 use super::error::{IdentityError, Result};
 use super::frontiers::Frontiers;
+use super::graph::Linked;
 use super::keys::{self, DeviceKeys, DevicePublic};
-use super::limits::{DEVICES_KEPT_MAX, ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX, FRONTIER_LOGS_MAX};
+use super::limits::{DEVICES_KEPT_MAX, FRONTIER_LOGS_MAX};
 use super::text;
 use super::wire::{Reader, put_str};
 use crate::clock::Timestamp;
 use crate::oplog::{DeviceId, UserId};
 
-const VERSION: u8 = 1;
-const SIGNATURE_BYTES: usize = 64;
-const ID_CONTEXT: &str = "cfost identity entry v1";
-const SIGNATURE_DOMAIN: &[u8] = b"cfost identity entry v1\0";
+const FORM: Form = Form {
+    what: "identity entry",
+    signed: "an identity entry",
+    id_context: "cfost identity entry v1",
+    signature_domain: b"cfost identity entry v1\0",
+};
 pub(super) const PROOF_DOMAIN: &[u8] = b"cfost device proof v1\0";
 
 const KIND_ADD_DEVICE: u8 = 1;
@@ -284,14 +284,9 @@ fn read_kept(reader: &mut Reader<'_>) -> Result<BTreeSet<DeviceId>> {
 /// A signed entry of an identity log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    id: EntryId,
+    envelope: Envelope<16>,
     user: UserId,
-    author: [u8; 32],
-    at: Timestamp,
-    parents: Vec<EntryId>,
     body: Body,
-    signature: [u8; SIGNATURE_BYTES],
-    bytes: Arc<[u8]>,
 }
 
 impl Entry {
@@ -304,30 +299,8 @@ impl Entry {
         body: Body,
     ) -> Result<Self> {
         body.check()?;
-        let author = key.verifying_key().to_bytes();
-        let encoded = body.encode();
-        let too_long = IdentityError::Malformed { what: "identity entry", problem: "it is longer than 64 KiB" };
-        let body_length = u16::try_from(encoded.len()).map_err(|_| too_long.clone())?;
-        let parents_count = u8::try_from(parents.len()).expect("the author names at most 64 parents");
-
-        let mut bytes = Vec::with_capacity(encoded.len() + 32 * parents.len() + 128);
-        bytes.push(VERSION);
-        bytes.extend_from_slice(user.as_bytes());
-        bytes.extend_from_slice(&author);
-        bytes.extend_from_slice(&at.as_u64().to_le_bytes());
-        bytes.push(parents_count);
-        parents.iter().for_each(|parent| bytes.extend_from_slice(&parent.0));
-        bytes.push(body.kind());
-        bytes.extend_from_slice(&body_length.to_le_bytes());
-        bytes.extend_from_slice(&encoded);
-
-        let id = EntryId(blake3::derive_key(ID_CONTEXT, &bytes));
-        let signature = keys::sign(key, SIGNATURE_DOMAIN, &id.0);
-        bytes.extend_from_slice(&signature);
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(too_long);
-        }
-        Ok(Self { id, user, author, at, parents, body, signature, bytes: bytes.into() })
+        let envelope = FORM.sign(key, *user.as_bytes(), at, parents, (body.kind(), &body.encode()))?;
+        Ok(Self { envelope, user, body })
     }
 
     /// Reads an entry, strictly, and checks its signature. Whether its author was authorised is for
@@ -344,34 +317,14 @@ impl Entry {
 
     /// Reads an entry, strictly, without checking what it claims.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::new("identity entry", bytes);
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(reader.malformed("it is longer than 64 KiB"));
-        }
-        reader.version(VERSION)?;
-        let user = UserId::from_bytes(reader.array()?);
-        let author = reader.array()?;
-        let at = Timestamp::from_u64(reader.u64()?);
-        let parents_count = usize::from(reader.u8()?);
-        if parents_count > ENTRY_PARENTS_MAX {
-            return Err(reader.malformed("it has more than 64 parents"));
-        }
-        let parents = (0..parents_count).map(|_| Ok(EntryId(reader.array()?))).collect::<Result<Vec<_>>>()?;
-        if !parents.is_sorted_by(|a, b| a < b) {
-            return Err(reader.malformed("its parents are not sorted, or doubled"));
-        }
-        let kind = reader.u8()?;
-        let body_length = usize::from(reader.u16()?);
-        let body = Body::decode(kind, reader.bytes(body_length)?)?;
-        let signature = reader.array()?;
-        reader.end()?;
-        let id = EntryId(blake3::derive_key(ID_CONTEXT, &bytes[..bytes.len() - SIGNATURE_BYTES]));
-        Ok(Self { id, user, author, at, parents, body, signature, bytes: bytes.into() })
+        let (envelope, body) = FORM.parse(bytes)?;
+        let body = Body::decode(envelope.kind, body)?;
+        Ok(Self { user: UserId::from_bytes(envelope.scope), envelope, body })
     }
 
     /// Checks the author's signature, and a new device's proof of its keys.
     pub(super) fn verify(&self) -> Result<()> {
-        keys::verify("an identity entry", &self.author, SIGNATURE_DOMAIN, &self.id.0, &self.signature)?;
+        FORM.verify(&self.envelope)?;
         match &self.body {
             Body::AddDevice(add) => add.verify(self.user),
             _ => Ok(()),
@@ -380,7 +333,7 @@ impl Entry {
 
     /// The entry's name: the hash of what its author signed.
     pub fn id(&self) -> EntryId {
-        self.id
+        self.envelope.id
     }
 
     /// Whose identity log it belongs to.
@@ -390,17 +343,17 @@ impl Entry {
 
     /// The public key of its author: the user's root key, or a device's signing key.
     pub fn author(&self) -> &[u8; 32] {
-        &self.author
+        &self.envelope.author
     }
 
     /// When it was made, by its author's clock.
     pub fn at(&self) -> Timestamp {
-        self.at
+        self.envelope.at
     }
 
     /// The entries that its author knew and that no other known entry built on, sorted.
     pub fn parents(&self) -> &[EntryId] {
-        &self.parents
+        &self.envelope.parents
     }
 
     /// What it says.
@@ -410,12 +363,30 @@ impl Entry {
 
     /// The bytes that are stored and sent.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.envelope.bytes
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("id", &self.id).field("at", &self.at).field("body", &self.body).finish()
+        f.debug_struct("Entry").field("id", &self.id()).field("at", &self.at()).field("body", &self.body).finish()
+    }
+}
+
+impl Linked for Entry {
+    fn id(&self) -> EntryId {
+        self.id()
+    }
+
+    fn parents(&self) -> &[EntryId] {
+        self.parents()
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.as_bytes()
     }
 }

@@ -3,7 +3,8 @@
 use thiserror::Error;
 
 use super::entry::EntryId;
-use crate::oplog::{DeviceId, UserId};
+use super::space::Role;
+use crate::oplog::{DeviceId, SpaceId, UserId};
 
 /// The outcome of an operation on identities.
 pub type Result<T, E = IdentityError> = std::result::Result<T, E>;
@@ -144,6 +145,56 @@ pub enum IdentityError {
     UnknownDevice {
         /// The device that was asked for.
         device: DeviceId,
+    },
+    /// An entry belongs to the members log of another space.
+    #[error("the entry belongs to space {found}, not to {expected}")]
+    WrongSpace {
+        /// Which space it is of.
+        found: SpaceId,
+        /// To the log of which it was offered.
+        expected: SpaceId,
+    },
+    /// Only the owner of a space says who its members are.
+    #[error("user {user} is not the owner of space {space}: only the owner adds and removes members")]
+    NotOwner {
+        /// The space.
+        space: SpaceId,
+        /// Whose device asked.
+        user: UserId,
+    },
+    /// A user is no member of a space.
+    #[error("user {user} is no member of space {space}: have its owner invite that user first")]
+    NotMember {
+        /// The space.
+        space: SpaceId,
+        /// Who is no member.
+        user: UserId,
+    },
+    /// The owner of a space can be neither ended nor given another role.
+    #[error("user {user} owns space {space}: hand it over to another member first")]
+    IsOwner {
+        /// The space.
+        space: SpaceId,
+        /// The owner.
+        user: UserId,
+    },
+    /// A member's role does not allow what was asked for.
+    #[error("user {user} is a {role} of space {space}, and needs to be a {needed}: ask its owner")]
+    RoleTooLow {
+        /// The space.
+        space: SpaceId,
+        /// Who asked.
+        user: UserId,
+        /// The role of that user.
+        role: Role,
+        /// The least role that may do it.
+        needed: Role,
+    },
+    /// The members log of a space has reached its largest size.
+    #[error("the members log of space {space} is full: found a new space and move its rows there")]
+    SpaceLogFull {
+        /// The space.
+        space: SpaceId,
     },
     /// A certificate does not lead from the user's root key to the device.
     #[error("the device certificate does not hold: {problem}")]

@@ -31,6 +31,13 @@ pub const EPOCH_KEYS_MAX: usize = 600;
 /// Longest certificate: how many devices may stand between the root key and a device.
 pub const CERTIFICATE_ENTRIES_MAX: usize = 256;
 
+/// Most entries of one space's members log; the founder may go on up to twice as many.
+pub const SPACE_ENTRIES_MAX: usize = 8192;
+/// Most entries that devices of one user other than the founder can add to a members log.
+pub const SPACE_USER_ENTRIES_MAX: usize = 2048;
+/// Most bytes of entries in one space's members log; the founder may go on up to twice as many.
+pub const SPACE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Shortest password, in characters.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 /// How many characters of a password its strength is judged by. A longer one is at least as strong; the time

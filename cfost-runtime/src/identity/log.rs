@@ -1,6 +1,6 @@
 //! A user's identity log: who the user's devices are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -8,11 +8,9 @@ use super::authority::{Act, Authority, Fact, View};
 use super::devices::Said;
 use super::entry::{AddDevice, Body, Entry, EntryId};
 use super::error::{IdentityError, Result};
+use super::graph::Graph;
 use super::keys::{DeviceKeys, RootKey, RootPublic};
-use super::limits::{
-    ENTRY_BYTES_MAX, ENTRY_PARENTS_MAX, LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FACTS_MAX, LOG_ROOT_RESERVE,
-    WAITING_BYTES_MAX,
-};
+use super::limits::{ENTRY_BYTES_MAX, LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FACTS_MAX, LOG_ROOT_RESERVE};
 use crate::clock::Timestamp;
 use crate::oplog::{DeviceId, UserId};
 
@@ -47,55 +45,13 @@ pub enum Inserted {
 pub struct IdentityLog {
     root: RootPublic,
     user: UserId,
-    accepted: HashMap<EntryId, Accepted>,
-    /// Of all accepted entries together.
-    bytes: usize,
-    /// Causal order, and the same on every device.
-    order: BTreeSet<(u32, EntryId)>,
-    heads: BTreeSet<EntryId>,
-    waiting: Waiting,
+    /// Of each entry, the facts among it and its ancestors.
+    graph: Graph<Entry, Arc<View>>,
     facts: Vec<Fact>,
     /// All facts.
     view: Arc<View>,
     said: OnceLock<Arc<Said>>,
     digest: OnceLock<[u8; 32]>,
-}
-
-#[derive(Clone)]
-struct Accepted {
-    entry: Entry,
-    /// 1 for an entry without parents, else one more than its deepest parent.
-    depth: u32,
-    /// The facts among it and its ancestors.
-    view: Arc<View>,
-}
-
-/// Entries whose ancestors have not all arrived, each filed under one that is missing.
-#[derive(Clone, Default)]
-struct Waiting {
-    entries: HashMap<EntryId, Entry>,
-    by_missing: HashMap<EntryId, Vec<EntryId>>,
-    bytes: usize,
-}
-
-impl Waiting {
-    fn add(&mut self, entry: Entry, missing: EntryId) -> Result<()> {
-        let bytes = self.bytes + entry.as_bytes().len();
-        if bytes > WAITING_BYTES_MAX {
-            return Err(IdentityError::WaitingFull);
-        }
-        self.bytes = bytes;
-        self.by_missing.entry(missing).or_default().push(entry.id());
-        self.entries.insert(entry.id(), entry);
-        Ok(())
-    }
-
-    fn take_those_missing(&mut self, arrived: &EntryId) -> Vec<Entry> {
-        let ids = self.by_missing.remove(arrived).unwrap_or_default();
-        let entries: Vec<_> = ids.iter().filter_map(|id| self.entries.remove(id)).collect();
-        self.bytes -= entries.iter().map(|entry| entry.as_bytes().len()).sum::<usize>();
-        entries
-    }
 }
 
 impl IdentityLog {
@@ -104,11 +60,7 @@ impl IdentityLog {
         Self {
             root,
             user: root.user_id(),
-            accepted: HashMap::new(),
-            bytes: 0,
-            order: BTreeSet::new(),
-            heads: BTreeSet::new(),
-            waiting: Waiting::default(),
+            graph: Graph::default(),
             facts: Vec::new(),
             view: Arc::default(),
             said: OnceLock::new(),
@@ -202,23 +154,8 @@ impl IdentityLog {
     }
 
     fn sign(&self, key: &ed25519_dalek::SigningKey, body: Body, at: Timestamp, needed: Vec<EntryId>) -> Result<Entry> {
-        // Later than all it builds on, so that what replaces a name always wins over that name.
-        let newest = self.heads.iter().filter_map(|id| self.accepted.get(id)).map(|head| head.entry.at()).max();
-        let at = newest.map_or(at, |newest| at.max(newest.plus(1)));
-        Entry::sign(key, self.user, at, self.parents_for(&needed), body)
-    }
-
-    /// The heads; if there are too many, the deepest of them and the entries that give the author its say.
-    fn parents_for(&self, needed: &[EntryId]) -> Vec<EntryId> {
-        let mut parents: Vec<_> = self.heads.iter().copied().collect();
-        if parents.len() > ENTRY_PARENTS_MAX {
-            parents.sort_by_key(|id| std::cmp::Reverse((self.accepted.get(id).map(|head| head.depth), *id)));
-            parents.truncate(ENTRY_PARENTS_MAX - needed.len());
-            parents.extend(needed);
-            parents.sort();
-            parents.dedup();
-        }
-        parents
+        let at = self.graph.later_than_heads(at);
+        Entry::sign(key, self.user, at, self.graph.parents_for(&needed), body)
     }
 
     /// Adds an entry that came from outside, after checking it.
@@ -234,50 +171,38 @@ impl IdentityLog {
         if entry.user() != self.user {
             return Err(IdentityError::WrongUser { found: entry.user(), expected: self.user });
         }
-        if self.accepted.contains_key(&entry.id()) || self.waiting.entries.contains_key(&entry.id()) {
+        if self.graph.knows(&entry.id()) {
             return Ok(Inserted::Known);
         }
         entry.verify()?;
-        if let Some(missing) = self.first_missing_parent(&entry) {
-            self.waiting.add(entry, missing)?;
-            return Ok(Inserted::Waiting);
-        }
+        let Some(entry) = self.graph.wait_for_parents(entry)? else { return Ok(Inserted::Waiting) };
         let mut accepted = vec![self.accept(entry)?];
         let mut next = 0;
         while let Some(arrived) = accepted.get(next) {
             next += 1;
-            for entry in self.waiting.take_those_missing(arrived) {
-                match self.first_missing_parent(&entry) {
-                    Some(missing) => self.waiting.add(entry, missing)?,
-                    // Nobody is left to be told that an entry which had waited is not authorised: it
-                    // is forgotten, and refused with its reason when it is offered again.
-                    None => accepted.extend(self.accept(entry)),
-                }
+            for entry in self.graph.released_by(arrived)? {
+                // Nobody is left to be told that an entry which had waited is not authorised: it
+                // is forgotten, and refused with its reason when it is offered again.
+                accepted.extend(self.accept(entry));
             }
         }
         Ok(Inserted::Accepted(accepted))
     }
 
-    fn first_missing_parent(&self, entry: &Entry) -> Option<EntryId> {
-        entry.parents().iter().find(|parent| !self.accepted.contains_key(parent)).copied()
-    }
-
     /// Adds an entry all of whose parents are accepted, if its author had a say.
     fn accept(&mut self, entry: Entry) -> Result<EntryId> {
-        let parents = || entry.parents().iter().map(|parent| &self.accepted[parent]);
-        let before = View::union(parents().map(|parent| &parent.view));
-        let depth = 1 + parents().map(|parent| parent.depth).max().unwrap_or(0);
+        let before = View::union(entry.parents().iter().filter_map(|parent| Some(&self.graph.get(parent)?.extra)));
+        let depth = self.graph.depth_upon(entry.parents());
         let author = self.author_device(&entry);
         let act = self.check_say(&entry, author, &before)?;
-        let bytes = self.bytes + entry.as_bytes().len();
+        let bytes = self.graph.bytes() + entry.as_bytes().len();
         let reserve = if author.is_none() { LOG_ROOT_RESERVE } else { 0 };
-        if self.accepted.len() >= LOG_ENTRIES_MAX + reserve
+        if self.graph.len() >= LOG_ENTRIES_MAX + reserve
             || bytes > LOG_BYTES_MAX + reserve * ENTRY_BYTES_MAX
             || (act.is_some() && self.facts.len() >= LOG_FACTS_MAX + reserve)
         {
             return Err(IdentityError::LogFull);
         }
-        self.bytes = bytes;
         let id = entry.id();
         let view = match act {
             None => before,
@@ -288,12 +213,7 @@ impl IdentityLog {
                 before.with(fact)
             }
         };
-        for parent in entry.parents() {
-            self.heads.remove(parent);
-        }
-        self.heads.insert(id);
-        self.order.insert((depth, id));
-        self.accepted.insert(id, Accepted { entry, depth, view });
+        self.graph.add(entry, view);
         (self.digest, self.said) = (OnceLock::new(), OnceLock::new());
         Ok(id)
     }
@@ -351,60 +271,43 @@ impl IdentityLog {
 
     /// The entry, and all that it builds on.
     pub(super) fn with_ancestors(&self, entries: impl IntoIterator<Item = EntryId>) -> HashSet<EntryId> {
-        let mut seen = HashSet::new();
-        let mut to_visit: Vec<EntryId> = entries.into_iter().collect();
-        while let Some(id) = to_visit.pop() {
-            if let Some(accepted) = self.accepted.get(&id)
-                && seen.insert(id)
-            {
-                to_visit.extend_from_slice(accepted.entry.parents());
-            }
-        }
-        seen
+        self.graph.with_ancestors(entries)
     }
 
     /// All entries that were taken in, every one after its ancestors. Store and send these bytes.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> + '_ {
-        self.order.iter().map(|(_, id)| &self.accepted[id].entry)
+        self.graph.nodes().map(|node| &node.entry)
     }
 
     /// How many entries were taken in.
     pub fn entry_count(&self) -> usize {
-        self.accepted.len()
+        self.graph.len()
     }
 
     /// The entry with this id, if it was taken in.
     pub fn entry(&self, id: &EntryId) -> Option<&Entry> {
-        self.accepted.get(id).map(|accepted| &accepted.entry)
+        self.graph.get(id).map(|node| &node.entry)
     }
 
     /// The entries that no other builds on: they stand for the whole log.
     pub fn heads(&self) -> impl Iterator<Item = EntryId> + '_ {
-        self.heads.iter().copied()
+        self.graph.heads()
     }
 
     /// A hash of the set of entries: equal on two devices exactly if neither lacks an entry.
     pub fn digest(&self) -> [u8; 32] {
-        *self.digest.get_or_init(|| {
-            let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
-            hasher.update(self.user.as_bytes());
-            for head in &self.heads {
-                hasher.update(head.as_bytes());
-            }
-            hasher.finalize().into()
-        })
+        *self.digest.get_or_init(|| self.graph.digest(DIGEST_CONTEXT, self.user.as_bytes()))
     }
 
     /// What someone lacks who holds `have` and everything those build on: entries in causal order.
     /// Ids that this log does not know are ignored.
     pub fn missing_from(&self, have: &[EntryId]) -> Vec<&Entry> {
-        let held = self.with_ancestors(have.iter().copied());
-        self.entries().filter(|entry| !held.contains(&entry.id())).collect()
+        self.graph.missing_from(have)
     }
 
     /// One of the entries that waiting ones need, if any wait.
     pub fn missing(&self) -> Option<EntryId> {
-        self.waiting.by_missing.keys().filter(|id| !self.waiting.entries.contains_key(id)).min().copied()
+        self.graph.missing()
     }
 }
 
@@ -412,8 +315,8 @@ impl fmt::Debug for IdentityLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdentityLog")
             .field("user", &self.user)
-            .field("entries", &self.accepted.len())
-            .field("waiting", &self.waiting.entries.len())
+            .field("entries", &self.graph.len())
+            .field("waiting", &self.graph.waiting_len())
             .field("devices", &self.authority().members)
             .finish()
     }

@@ -72,6 +72,19 @@ impl SpaceId {
     pub fn home_of(user: UserId) -> Self {
         Self(hashed_uuid("cfost home space v1", user.as_bytes()))
     }
+
+    /// The space that `user` has founded, or may found, with this nonce: nobody else can found one of this id.
+    pub fn founded_by(user: UserId, nonce: &[u8; 16]) -> Self {
+        let mut founder = [0; 32];
+        founder[..16].copy_from_slice(user.as_bytes());
+        founder[16..].copy_from_slice(nonce);
+        Self(hashed_uuid("cfost space v1", &founder))
+    }
+}
+
+impl LogId {
+    /// Stands, where it is said how far a device's logs count, for what the device said about the members of a space.
+    pub const MEMBERS: Self = Self([0; 16]);
 }
 
 /// A version 8 UUID (RFC 9562, section 5.8) over `bytes`, BLAKE3 in derive-key mode.

@@ -4,6 +4,7 @@ mod certificate;
 mod entry;
 mod epochs;
 mod log;
+mod members;
 mod model;
 mod revocation;
 mod secrecy;
