@@ -17,6 +17,9 @@
 //!
 //! What has no effect is kept and relayed like all else.
 
+#[cfg(test)]
+mod tests;
+
 use rusqlite::Connection;
 use uuid::Uuid;
 
