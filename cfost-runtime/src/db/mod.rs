@@ -42,7 +42,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::query::Sql;
 use crate::schema::{Model, ModelSchema, Synced};
-use crate::store::{OplogEntry, ReadConnection, Store, Table, Verification, Waiting};
+use crate::store::{OplogEntry, ReadConnection, Repaired, Store, Table, Verification, Waiting};
 use crate::sync::Replica;
 use replica::StoreReplica;
 
@@ -220,5 +220,18 @@ impl Db {
     /// but a part of the answer.
     pub fn verify(&self) -> Result<Verification> {
         self.store.verify()
+    }
+
+    /// Cuts out of the oplog what [`Db::verify`] finds to be damaged, and makes all rows anew from the rest. What was
+    /// cut out comes back from the next of the user's devices that has it: a node that runs asks for it at once.
+    /// Until then [`Db::verify`] names it as [`Difference::Awaited`](crate::store::Difference::Awaited).
+    ///
+    /// Of this device's own changes, those that had not left it yet are on no other device: what can still be read of
+    /// them is written anew, and [`Cut::lost`](crate::store::Cut::lost) says how many can't.
+    ///
+    /// # Errors
+    /// [`Error::LoggedOut`]; when the file can't be written, or is damaged beyond the oplog and the rows.
+    pub fn repair(&self) -> Result<Repaired> {
+        self.store.repair()
     }
 }

@@ -8,7 +8,7 @@ use super::Db;
 use crate::error::Result;
 use crate::host::Host;
 use crate::schema::Model;
-use crate::store::{BUSY_TIMEOUT, Memory, Migration, OnMigration, Opening, Place, Store};
+use crate::store::{BUSY_TIMEOUT, Memory, Migration, OnMigration, Opening, Place, Repaired, Store};
 
 /// Choices for opening a database; made by [`Db::options`].
 #[derive(Clone, Debug)]
@@ -86,6 +86,21 @@ impl DbOptions {
         self.open_at(Place::File(path.as_ref()), models.as_ref())
     }
 
+    /// Opens the database at `path` and repairs it, as [`Db::repair`] does; also one that [`DbOptions::open`] refuses,
+    /// since this device's newest changes in it can't be read any more.
+    ///
+    /// # Errors
+    /// As [`DbOptions::open`], and as [`Db::repair`].
+    pub fn repair(self, path: impl AsRef<Path>, models: impl AsRef<[Model]>) -> Result<(Db, Repaired)> {
+        let (path, models) = (path.as_ref(), models.as_ref());
+        let opening = self.opening();
+        let cut = Store::make_readable(path, models, &opening)?;
+        let db = Db { store: Arc::new(Store::open(Place::File(path), models, opening)?) };
+        let mut repaired = db.repair()?;
+        repaired.cut.extend(cut);
+        Ok((db, repaired))
+    }
+
     /// Opens a database in memory.
     ///
     /// # Errors
@@ -100,10 +115,13 @@ impl DbOptions {
     }
 
     fn open_at(self, place: Place<'_>, models: &[Model]) -> Result<Db> {
+        Ok(Db { store: Arc::new(Store::open(place, models, self.opening())?) })
+    }
+
+    fn opening(self) -> Opening {
         let device_name = self.device_name.unwrap_or_else(machine_name);
         let Self { host, busy_timeout, on_migration, read_newer, .. } = self;
-        let opening = Opening { host, device_name, busy_timeout, on_migration, read_newer };
-        Ok(Db { store: Arc::new(Store::open(place, models, opening)?) })
+        Opening { host, device_name, busy_timeout, on_migration, read_newer }
     }
 }
 

@@ -82,6 +82,10 @@ impl Replica for StoreReplica {
         Ok(self.store.runs_after(space, held, bytes_max)?)
     }
 
+    fn cuts(&self) -> u64 {
+        self.store.cuts()
+    }
+
     fn apply(&self, runs: Vec<Run>) -> Result<Applied, ReplicaError> {
         Ok(self.store.take_in(&runs)?)
     }

@@ -75,11 +75,11 @@ pub(super) fn head_at(conn: &Connection, log: &LogRow, secrets: &Secrets, seq: u
     if seq == log.head.seq {
         return Ok(log.head);
     }
-    walk(conn, log, secrets, known_head(conn, log, seq)?, seq, |_| Ok(ControlFlow::Continue(())))
+    walk(conn, log, secrets, newest_signed(conn, log, seq)?, seq, |_| Ok(ControlFlow::Continue(())))
 }
 
-/// The newest head up to `seq` whose id is kept.
-fn known_head(conn: &Connection, log: &LogRow, seq: u64) -> Result<Head, StoreError> {
+/// The newest signed change up to `seq`.
+pub(super) fn newest_signed(conn: &Connection, log: &LogRow, seq: u64) -> Result<Head, StoreError> {
     let mut select = conn.prepare_cached(
         "SELECT position, id FROM cfost_signatures WHERE position BETWEEN ?1 AND ?2 ORDER BY position DESC LIMIT 1",
     )?;

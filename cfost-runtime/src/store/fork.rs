@@ -26,7 +26,7 @@ use crate::oplog::{Chain, ChangeFlags, Dep, Head, Opener, Run, Sealer, VerifiedC
 use crate::sync::{Applied, Refusal};
 
 /// A change of the way that is given up, opened.
-struct Opened {
+pub(super) struct Opened {
     flags: ChangeFlags,
     deps: Vec<Dep>,
     payloads: Vec<Vec<u8>>,
@@ -101,7 +101,33 @@ fn common_head(
 
 /// Opens what this device has of a log after a change.
 fn open_after(conn: &Connection, log: &LogRow, secrets: &Secrets, after: Head) -> Result<Vec<Opened>, StoreError> {
-    let (mut all, mut opener) = (Vec::new(), Opener::new());
+    let mut all = Vec::new();
+    open_each(conn, log, secrets, after, &mut all)?;
+    Ok(all)
+}
+
+/// The same, up to the first change that is damaged.
+pub(super) fn open_sound(
+    conn: &Connection,
+    log: &LogRow,
+    secrets: &Secrets,
+    after: Head,
+) -> Result<Vec<Opened>, StoreError> {
+    let mut all = Vec::new();
+    match open_each(conn, log, secrets, after, &mut all) {
+        Ok(()) | Err(StoreError::DamagedChange { .. }) => Ok(all),
+        Err(other) => Err(other),
+    }
+}
+
+fn open_each(
+    conn: &Connection,
+    log: &LogRow,
+    secrets: &Secrets,
+    after: Head,
+    all: &mut Vec<Opened>,
+) -> Result<(), StoreError> {
+    let mut opener = Opener::new();
     changes::walk(conn, log, secrets, after, log.head.seq, |stored| {
         let header = stored.header;
         let epoch = secrets.epoch(header.space(), header.epoch()).ok_or_else(|| StoreError::DamagedChange {
@@ -117,7 +143,7 @@ fn open_after(conn: &Connection, log: &LogRow, secrets: &Secrets, after: Head) -
         all.push(Opened { flags: header.flags(), deps: stored.change.deps.clone(), payloads });
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(all)
+    Ok(())
 }
 
 /// Takes a log back to a change.
@@ -133,7 +159,13 @@ fn give_up(conn: &Connection, state: &mut State, log: &LogRow, to: Head) -> Resu
 
 /// Appends changes of a former log to the log that this device writes to in its place. Their ops keep their timestamps,
 /// and so their place among all others.
-fn seal_anew(conn: &Connection, state: &mut State, host: &Host, former: &LogRow, changes: &[Opened]) -> Result<()> {
+pub(super) fn seal_anew(
+    conn: &Connection,
+    state: &mut State,
+    host: &Host,
+    former: &LogRow,
+    changes: &[Opened],
+) -> Result<()> {
     if state.own.of(former.space).is_none() {
         incarnation::go_on_in_new_log(conn, state, host, former.space)?;
     }

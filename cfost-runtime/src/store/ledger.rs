@@ -139,7 +139,8 @@ impl Own {
     }
 }
 
-fn last_seq(conn: &Connection, number: u32) -> Result<u64, StoreError> {
+/// The number of the newest change that is kept of a log.
+pub(super) fn last_seq(conn: &Connection, number: u32) -> Result<u64, StoreError> {
     let mut select = conn.prepare_cached("SELECT max(position) FROM cfost_changes WHERE position BETWEEN ?1 AND ?2")?;
     let last: Option<i64> = select.query_row((position(number, 1), position(number + 1, 0) - 1), |row| row.get(0))?;
     Ok(last.map_or(0, seq_of))

@@ -47,6 +47,7 @@ mod pool;
 mod rebuild;
 mod references;
 mod registry;
+mod repair;
 mod rows;
 pub(crate) mod search;
 mod secrets;
@@ -73,6 +74,7 @@ pub use explanation::{
 pub use history::HistoryError;
 pub use inspect::{DbFile, FileModel, FileSize};
 pub use rebuild::{Difference, Verification};
+pub use repair::{Cut, Repaired};
 pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
 pub use waiting::{Waiting, WaitsFor};
@@ -133,6 +135,8 @@ pub(crate) struct Store {
     schema_version: AtomicI64,
     /// When that was asked last.
     schema_checked_ms: AtomicU64,
+    /// Counts how often something was cut out of the oplog.
+    cuts: AtomicU64,
     /// The table that a newer version of the app has migrated, in a file that was opened to be read.
     newer: Option<Newer>,
 }
@@ -206,6 +210,7 @@ impl Store {
             foreign_version: AtomicI64::new(layout::pragma(&conn, "data_version")?),
             schema_version: AtomicI64::new(layout::pragma(&conn, "schema_version")?),
             schema_checked_ms: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
             writer: Mutex::new(Writer { conn, state, sealer: Sealer::new() }),
             watching: OnceLock::new(),
             retry_at_ms: AtomicU64::new(u64::MAX),

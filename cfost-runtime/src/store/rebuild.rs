@@ -22,7 +22,7 @@ use super::table::{Table, quoted};
 use super::texts;
 use super::write::WriteTx;
 use super::{Registry, StoreError};
-use super::{history, layout};
+use super::{history, layout, repair};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, Sealer, verify_change};
@@ -63,6 +63,16 @@ pub enum Difference {
         /// What doesn't hold.
         reason: String,
     },
+    /// Changes that were damaged and cut out by [`Db::repair`](crate::db::Db::repair) are not back yet: no device that
+    /// this one has synced with since has them.
+    Awaited {
+        /// The log.
+        log: LogId,
+        /// The first change that is missing.
+        first_seq: u64,
+        /// The last one.
+        last_seq: u64,
+    },
     /// The database has a row that the oplog doesn't give.
     Extra {
         /// The table.
@@ -90,6 +100,11 @@ impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Change { log, seq, reason } => write!(f, "change {seq} of log {log} is damaged: {reason}"),
+            Self::Awaited { log, first_seq, last_seq } => write!(
+                f,
+                "changes {first_seq} to {last_seq} of log {log} were damaged and cut out, and are not back yet: sync with \
+                 a device that has them"
+            ),
             Self::Extra { table, id } => write!(f, "row {id} of '{table}' is not in the oplog"),
             Self::Missing { table, id } => write!(f, "row {id} of '{table}' is missing"),
             Self::Row { table, id } => write!(f, "row {id} of '{table}' has other values than the oplog gives"),
@@ -274,6 +289,11 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
     if !found.is_sound() {
         return Ok(found);
     }
+    for log in state.registry.iter() {
+        if let Some(last_seq) = repair::cut_seq(conn, log.id)?.filter(|seq| *seq > log.head.seq) {
+            found.differences.push(Difference::Awaited { log: log.id, first_seq: log.head.seq + 1, last_seq });
+        }
+    }
     let scratch = scratch(tables)?;
     state.hidden = Hidden::read(&scratch, tables)?;
     let transaction = scratch.unchecked_transaction()?;
@@ -314,7 +334,7 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
 }
 
 /// Walks a log from its beginning: every change opens, every signature holds, and the end is the head.
-fn check_log(
+pub(super) fn check_log(
     conn: &Connection,
     log: &super::registry::LogRow,
     state: &State,

@@ -58,6 +58,12 @@ pub trait Replica: Send + Sync {
     /// doesn't name is held up to 0; one that `held` has further than this replica has no run.
     fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>, ReplicaError>;
 
+    /// How often changes were taken out of this database since it was opened, because they were damaged: it holds less
+    /// then than it has said, and asks anew.
+    fn cuts(&self) -> u64 {
+        0
+    }
+
     /// Verifies runs and applies them durably, each as far as it goes. Changes that are held already are
     /// no error. The runs are of spaces that [`Replica::spaces`] names, in the order of arrival; runs of
     /// one log continue each other. An error means that the database failed, not that a run is bad.

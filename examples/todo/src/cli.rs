@@ -130,6 +130,12 @@ pub(crate) enum Command {
         #[arg(long, short = 'n', default_value_t = 20, value_name = "COUNT")]
         limit: usize,
     },
+    /// Check every change and every todo for damage
+    Verify {
+        /// Cut out what is damaged; your other devices send it again
+        #[arg(long)]
+        repair: bool,
+    },
     /// Watch two devices work offline and sync: two processes, two databases, one todo list
     Demo {
         /// Keep the two databases in this folder, which must be empty or not exist

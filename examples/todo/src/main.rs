@@ -13,6 +13,7 @@ mod peers;
 mod pick;
 mod term;
 mod todos;
+mod verify;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -55,6 +56,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Restore { file, phrase_stdin } = command {
         return backup::restore(&path, &file, phrase_stdin, screen);
     }
+    if let Command::Verify { repair: true } = command {
+        return verify::repair(&path, screen);
+    }
     let db = open(&path, &command)?;
     match command {
         Command::Register(account) => account::register(&db, &account, screen),
@@ -76,6 +80,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             runtime()?.block_on(peers::join(&db, &code.concat(), name.as_deref(), &network, screen))
         }
         Command::Run { network } => runtime()?.block_on(peers::run(&db, &network, screen)),
+        Command::Verify { .. } => verify::check(&db, screen),
         Command::Backup { file } => backup::backup(&db, &file, screen),
         Command::DemoDevice { .. } => runtime()?.block_on(demo::serve(&db)),
         Command::Demo { .. } | Command::Restore { .. } => Ok(()),

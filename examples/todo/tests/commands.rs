@@ -171,3 +171,13 @@ fn words(shown: &str) -> String {
     };
     (1..=24).map(word).collect::<Vec<_>>().join(" ") + "\n"
 }
+
+#[test]
+fn a_damaged_list_is_named_and_repaired() {
+    let device = Device::new();
+    device.fails(&["verify", "--repair"], "there is no list");
+    device.ok(&["add", "milk"]);
+    assert!(device.ok(&["verify"]).contains("Sound: 1 change, 1 row."));
+    assert!(device.ok(&["verify", "--repair"]).contains("No change is damaged"));
+    assert!(device.ok(&["list"]).contains("milk"));
+}

@@ -46,6 +46,7 @@ impl Session {
     /// Sends `Hello`, with digests of what this device shares with `peer`.
     fn greet(&mut self, replica: &dyn Replica, peer: DeviceId) -> Result<(), SyncError> {
         let identity = replica.identity().or_fail("read the identity log")?;
+        self.cuts = replica.cuts();
         let mut heads = Heads::new();
         for space in replica.spaces(peer).or_fail("list the shared spaces")? {
             heads.insert(space, replica.frontier(space).or_fail("read a frontier")?);

@@ -184,6 +184,8 @@ pub struct Session {
     incoming: Incoming,
     outgoing: Outgoing,
     settled: bool,
+    /// How often changes had been taken out of the replica when it was asked last.
+    cuts: u64,
     output: Output,
 }
 
@@ -216,6 +218,7 @@ impl Session {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             settled: false,
+            cuts: 0,
             output: Output::default(),
         }
     }
@@ -376,7 +379,17 @@ impl Session {
         self.identities_changed(replica)?;
         self.spaces_changed(replica)?;
         self.outgoing.look_again(&mut self.spaces);
-        self.catch_up_elsewhere(replica)
+        self.catch_up_elsewhere(replica)?;
+        self.ask_for_what_was_cut(replica)
+    }
+
+    /// Asks for everything beyond what is held, if that has become less.
+    fn ask_for_what_was_cut(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
+        if std::mem::replace(&mut self.cuts, replica.cuts()) == replica.cuts() {
+            return Ok(());
+        }
+        let all = self.spaces.keys().copied().collect();
+        self.request(replica, &all)
     }
 
     /// Starts with spaces that the peer shares since just now.
