@@ -18,7 +18,7 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, Store, StoreError, fork, standing, waiting};
+use super::{Registry, Store, StoreError, counted, fork, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
@@ -277,7 +277,8 @@ fn take_in_run(
         Some(log) => log.number,
         None => state.registry.start(conn, run.log, run.space, run.author)?,
     };
-    standing::note_limit(conn, &mut state.registry, &state.secrets, number)?;
+    let applied_seq = state.registry.get(number).map_or(0, |log| log.applied_seq);
+    counted::note_limit(conn, &mut state.registry, &state.secrets, number, applied_seq)?;
     keep(conn, state, applier, rest, &verified, number)?;
     applied.changes += verified.len() as u64;
     applied.heads.entry(run.space).or_default().advance(run.log, chain.head);
@@ -344,7 +345,7 @@ pub(super) fn keep(
     number: u32,
 ) -> Result<()> {
     // Whether what an end names is the change that is held in its place is only known once that is held.
-    let limited = state.registry.get(number).is_some_and(|log| log.counted_seq != standing::ALL);
+    let limited = state.registry.get(number).is_some_and(|log| counted::is_limited(&state.secrets, log, run));
     let in_step = |log: &LogRow| log.applied_seq == log.head.seq;
     let mut ready = !limited && state.registry.get(number).is_some_and(in_step);
     for change in verified {
@@ -363,7 +364,9 @@ pub(super) fn keep(
     if let (Some(log), Some(last)) = (state.registry.get_mut(number), verified.last()) {
         log.head = Head { seq: last.header.seq(), id: last.id };
     }
-    standing::note_limit(conn, &mut state.registry, &state.secrets, number)?;
+    if limited {
+        counted::note_limit(conn, &mut state.registry, &state.secrets, number, 0)?;
+    }
     // Parts of a group whose end is still to come need no look: a large one comes in many runs.
     if !ready && verified.iter().any(|change| !change.header.flags().continues()) {
         applier.apply_log(&mut context(state), number)?;

@@ -129,11 +129,11 @@ impl Own {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        (log.head, log.last_at) = (head, newest);
-        // All of it is visible, unless this device is one no more: then it was noted how far.
-        if secrets.identity.counted(log.device, log.space, log.id).is_none() {
+        // All of it is visible, unless some of it counts no more: then it was noted how far.
+        if log.applied_seq == log.head.seq {
             log.applied_seq = head.seq;
         }
+        (log.head, log.last_at) = (head, newest);
         let chain = Chain { space: log.space, author: log.author, log: log.id, head };
         Ok(Self { number, chain, exposed: exposed(conn, log)? })
     }

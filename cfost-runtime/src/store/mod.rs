@@ -16,6 +16,7 @@ mod bases;
 mod causality;
 mod changes;
 mod child;
+mod counted;
 mod dump;
 mod edits;
 mod elements;

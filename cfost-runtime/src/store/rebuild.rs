@@ -22,7 +22,7 @@ use super::table::{Table, quoted};
 use super::texts;
 use super::write::WriteTx;
 use super::{Registry, StoreError};
-use super::{history, layout, repair};
+use super::{counted, history, layout, repair};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, Sealer, verify_change};
@@ -294,6 +294,8 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
             found.differences.push(Difference::Awaited { log: log.id, first_seq: log.head.seq + 1, last_seq });
         }
     }
+    // Also of what is shown it is asked anew whether it counts.
+    counted::renew_limits(conn, &mut state.registry, &state.secrets)?;
     let scratch = scratch(tables)?;
     state.hidden = Hidden::read(&scratch, tables)?;
     let transaction = scratch.unchecked_transaction()?;

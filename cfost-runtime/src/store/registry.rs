@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::StoreError;
-use super::standing::ALL;
+use super::counted::ALL;
 use crate::clock::Timestamp;
 use crate::crdt::{Writer, Writers};
 use crate::oplog::{ChangeId, DeviceId, Head, LogId, SpaceId};

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::changes::{self, head_at};
+use super::changes;
 use super::exchange;
 use super::rebuild;
 use super::secrets::{self, Secrets};
 use super::state::State;
 use super::table::Table;
-use super::{Registry, Store, StoreError};
+use super::{Store, counted};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
@@ -25,9 +25,6 @@ use crate::identity::{
     RootKey, new_epoch,
 };
 use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
-
-/// A log of which there is no limit to what counts.
-pub(super) const ALL: u64 = u64::MAX;
 
 impl Store {
     /// Adds what this device has to say to the identity log.
@@ -130,7 +127,7 @@ pub(super) fn follow(conn: &Connection, tables: &[Table], state: &mut State, hos
         }
     }
     state.secrets.choose_epoch();
-    note_limits(conn, &mut state.registry, &state.secrets)?;
+    counted::renew_limits(conn, &mut state.registry, &state.secrets)?;
     cut(conn, tables, state)?;
     exchange::apply_waiting(conn, tables, state, host.now_ms())?;
     Ok(())
@@ -200,33 +197,6 @@ fn grant(
         secrets::save_entry(conn, entry.id().as_bytes(), entry.as_bytes())?;
     }
     secrets.identity = Arc::new(identity);
-    Ok(())
-}
-
-/// Notes how far each log counts.
-pub(super) fn note_limits(conn: &Connection, registry: &mut Registry, secrets: &Secrets) -> Result<(), StoreError> {
-    let numbers: Vec<u32> = registry.iter().map(|log| log.number).collect();
-    numbers.into_iter().try_for_each(|number| note_limit(conn, registry, secrets, number))
-}
-
-/// Notes how far a log counts. The change that an end names must be the one that is held in its place.
-pub(super) fn note_limit(
-    conn: &Connection,
-    registry: &mut Registry,
-    secrets: &Secrets,
-    number: u32,
-) -> Result<(), StoreError> {
-    let Some(log) = registry.get(number) else { return Ok(()) };
-    let counted_seq = match secrets.identity.counted(log.device, log.space, log.id) {
-        None => ALL,
-        Some(Head { seq: 0, .. }) => 0,
-        Some(limit) if limit.seq > log.head.seq => limit.seq,
-        Some(limit) if head_at(conn, log, secrets, limit.seq)?.id == limit.id => limit.seq,
-        Some(_) => 0,
-    };
-    if let Some(log) = registry.get_mut(number) {
-        log.counted_seq = counted_seq;
-    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use super::table::Table;
 use super::texts::Texts;
 use super::touched::Touched;
 use super::write::Finished;
-use super::{Registry, standing};
+use super::{Registry, counted};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
 use crate::oplog::{Frontier, Head, SpaceId};
@@ -54,7 +54,7 @@ impl State {
         let secrets = Secrets::read(conn, known)?;
         let mut registry = Registry::read(conn)?;
         let own = Ledger::read(conn, &mut registry, &secrets)?;
-        standing::note_limits(conn, &mut registry, &secrets)?;
+        counted::note_limits(conn, &mut registry, &secrets)?;
         let newest = registry.iter().map(|log| log.last_at).max().unwrap_or(Timestamp::ZERO);
         let uncited = uncited(&registry, &own);
         let hidden = Hidden::read(conn, tables)?;
