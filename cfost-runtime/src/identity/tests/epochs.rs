@@ -1,6 +1,7 @@
 //! Stories of the keys of a space, and of who gets them.
 
 use super::{add, at, author, end, host, phone_user};
+use crate::identity::hpke;
 use crate::identity::{Body, Current, DeviceKeys, EpochGrant, IdentityError, IdentityLog, new_epoch};
 use crate::oplog::{EpochKey, SpaceId};
 
@@ -95,4 +96,18 @@ fn a_number_belongs_to_one_key() {
     let problem = "its epoch is not that of its key";
     let refused = log.clone().insert(entry.as_bytes());
     assert_eq!(refused, Err(IdentityError::Malformed { what: "identity entry body", problem }));
+}
+
+/// Promise: nobody is made to read under another key than all others: what is sealed to a device must be the key that
+/// the entry commits to.
+#[test]
+fn a_device_takes_no_other_key_than_the_one_that_is_committed_to() {
+    let (_, phone, log) = phone_user(1);
+    let (key, other) = (new_epoch(&host(7)), new_epoch(&host(8)));
+    let mut forged = grant(&log, &key, &[&phone]);
+    let info = forged.info(log.user_id(), phone.id());
+    let sealed = hpke::seal_once(&host(9), &phone.public().sealing, &info, other.secret()).expect("seals");
+    forged.keys.insert(phone.id(), sealed.as_slice().try_into().expect("as long as a key that is sealed"));
+    let error = forged.open(log.user_id(), &phone).expect_err("it is another key");
+    assert!(matches!(error, IdentityError::Malformed { what: "sealed epoch key", .. }), "{error}");
 }

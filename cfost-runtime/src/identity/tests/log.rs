@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -356,7 +358,8 @@ proptest! {
             shuffled.insert(bytes).expect("the rest, backwards");
         }
         prop_assert_eq!(says(&shuffled), says(&in_order));
-        prop_assert_eq!(shuffled.entry_count(), made.len());
+        // The phrase says the same twice where two devices know the same.
+        prop_assert_eq!(shuffled.entry_count(), made.iter().collect::<BTreeSet<_>>().len());
         prop_assert_eq!(shuffled.missing(), None);
         for device in in_order.devices() {
             let certificate = in_order.certificate(device.id).expect("every device has one");
