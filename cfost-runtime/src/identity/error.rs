@@ -190,6 +190,12 @@ pub enum IdentityError {
         /// The least role that may do it.
         needed: Role,
     },
+    /// No key of a space has arrived under which this device may write.
+    #[error("the key of space {space} has not arrived on this device: sync with a device of one of its members")]
+    KeyMissing {
+        /// The space.
+        space: SpaceId,
+    },
     /// The members log of a space has reached its largest size.
     #[error("the members log of space {space} is full: found a new space and move its rows there")]
     SpaceLogFull {

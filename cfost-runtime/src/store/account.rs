@@ -34,7 +34,7 @@ impl Store {
 
     /// The user's identity log.
     pub(crate) fn identity(&self) -> Result<Arc<IdentityLog>> {
-        self.with_state(|_, state| Ok(Arc::clone(&state.secrets.identity)))
+        self.with_state(|_, state| Ok(Arc::clone(state.secrets.identity())))
     }
 
     /// The user's private space.
@@ -58,11 +58,11 @@ impl Store {
         let vault = self.lock_vault(&profile.email, password, cost)?;
         let at = Timestamp::from_ms(self.host.now_ms());
         self.durably(|conn, state| {
-            if let Some(profile) = state.secrets.identity.profile() {
+            if let Some(profile) = state.secrets.identity().profile() {
                 return Err(IdentityError::Registered { name: profile.name.clone() }.into());
             }
             let keys = &state.secrets.opened()?.keys;
-            let entry = state.secrets.identity.author(keys, Body::Profile(profile), at)?;
+            let entry = state.secrets.identity().author(keys, Body::Profile(profile), at)?;
             standing::learn(conn, &self.tables, state, &self.host, &[entry.as_bytes().to_vec()])?;
             Ok(set_meta(conn, "vault", vault.to_bytes())?)
         })?;
@@ -187,6 +187,7 @@ impl Store {
                 "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
                  DELETE FROM cfost_hidden; DELETE FROM cfost_hidden_elements; DELETE FROM cfost_waiting; \
                  DELETE FROM cfost_identity; DELETE FROM cfost_epochs; DELETE FROM cfost_own_logs; \
+                 DELETE FROM cfost_users; DELETE FROM cfost_user_entries; DELETE FROM cfost_space_entries; \
                  DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
             )?;
             secrets::forget_phrase(conn)?;

@@ -102,12 +102,15 @@ fn reach(conn: &Connection, log: &LogRow, secrets: &Secrets, limit: Limit) -> Re
 }
 
 impl Secrets {
-    /// How far a log counts, of changes under an epoch.
-    pub(super) fn limit(&self, log: &LogRow, _epoch: u32) -> Limit {
-        match self.identity.counted(log.device, log.space, log.id) {
-            _ if log.space != self.home() => Limit::NOTHING,
-            None => Limit::All,
-            Some(head) => Limit::UpTo(head),
+    /// How far a log counts, of its changes under an epoch.
+    pub(super) fn limit(&self, log: &LogRow, epoch: u32) -> Limit {
+        if log.space == self.home() {
+            return self.identity().counted(log.device, log.space, log.id).map_or(Limit::All, Limit::UpTo);
+        }
+        // Of a space that the own user has left, or was removed from, nothing is shown.
+        match self.members(log.space) {
+            Some(members) if members.role(self.user()).is_some() => members.limit(log.device, log.id, epoch),
+            _ => Limit::NOTHING,
         }
     }
 }

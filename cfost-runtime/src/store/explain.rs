@@ -188,7 +188,7 @@ impl<'a> Explainer<'a> {
     }
 
     pub(super) fn written(&self, entry: &OplogEntry) -> Written {
-        let name = self.state.secrets.identity.known_device(entry.device_id).map(|device| device.name.clone());
+        let name = self.state.secrets.identity().known_device(entry.device_id).map(|device| device.name.clone());
         Written {
             device: entry.device_id,
             device_name: name.unwrap_or_else(|| entry.device_id.to_string()),

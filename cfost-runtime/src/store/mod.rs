@@ -40,6 +40,8 @@ mod inspect;
 mod layout;
 mod ledger;
 mod marker;
+#[allow(dead_code)]
+mod members;
 mod memory;
 mod newer;
 mod past;

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use super::StoreError;
 use super::layout::{meta, remove_meta, set_meta};
+use super::{StoreError, members};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
-use crate::identity::{Current, DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic};
+use crate::identity::{
+    Current, DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic, SpaceLog, Users,
+};
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
 
 const DEVICE_KEYS: &str = "device keys";
@@ -26,7 +28,10 @@ const FIRST_EPOCH: u32 = 1;
 
 /// What a database knows of its user, its device and its spaces' keys.
 pub(super) struct Secrets {
-    pub(super) identity: Arc<IdentityLog>,
+    /// The identity logs of the own user, and of those whose spaces it shares.
+    pub(super) users: Users,
+    /// The members logs of the spaces that the own user is or was in. The home space has none: it is the user's alone.
+    pub(super) spaces: BTreeMap<SpaceId, Arc<SpaceLog>>,
     pub(super) device: DeviceId,
     home: SpaceId,
     commitments: BTreeMap<(SpaceId, u32), [u8; 32]>,
@@ -58,11 +63,14 @@ impl Secrets {
         let device: [u8; 16] = meta(conn, "device")?.ok_or_else(|| missing("the device's id"))?;
         let entries: i64 =
             conn.prepare_cached("SELECT count(*) FROM cfost_identity")?.query_row([], |row| row.get(0))?;
-        let same = |known: &&Self| known.identity.root() == root && known.identity.entry_count() as i64 == entries;
+        let same = |known: &&Self| known.identity().entry_count() as i64 == entries;
+        let known = known.filter(|known| known.identity().root() == root);
         let identity = match known.filter(same) {
-            Some(known) => Arc::clone(&known.identity),
+            Some(known) => Arc::clone(known.identity()),
             None => Arc::new(read_identity(conn, root)?),
         };
+        let home = SpaceId::home_of(identity.user_id());
+        let (users, spaces) = members::read(conn, identity, known)?;
         let open = match meta::<Zeroizing32>(conn, "open_master")? {
             None => None,
             Some(master) => Some(Open::read(conn, master.into_key()?)?),
@@ -71,9 +79,8 @@ impl Secrets {
         let commitments = select
             .query_map([], |row| Ok(((SpaceId::from_bytes(row.get(0)?), row.get(1)?), row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        let home = SpaceId::home_of(identity.user_id());
         let device = DeviceId::from_bytes(device);
-        let mut secrets = Self { device, home, commitments, writing: FIRST_EPOCH, open, identity };
+        let mut secrets = Self { device, home, commitments, writing: FIRST_EPOCH, open, users, spaces };
         secrets.choose_epoch();
         Ok(secrets)
     }
@@ -111,7 +118,7 @@ impl Secrets {
 
     /// Chooses the epoch to write under, by what the identity log says of those that have its key.
     pub(super) fn choose_epoch(&mut self) {
-        self.writing = match self.identity.current_epoch(self.home) {
+        self.writing = match self.identity().current_epoch(self.home) {
             Current::Epoch(number) if self.epoch(self.home, number).is_some() => number,
             Current::First => FIRST_EPOCH,
             // A device begins one as soon as it learns that one is due: until then this one doesn't write.
@@ -132,7 +139,7 @@ impl Secrets {
         self.open.as_ref()?.epochs.get(&(space, epoch))
     }
 
-    /// All keys of the home space, to hand to a new device.
+    /// All keys of all spaces.
     pub(super) fn epochs(&self) -> Result<impl Iterator<Item = (SpaceId, &EpochKey)>> {
         Ok(self.opened()?.epochs.iter().map(|((space, _), key)| (*space, key)))
     }

@@ -10,12 +10,10 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::changes;
-use super::exchange;
-use super::rebuild;
 use super::secrets::{self, Secrets};
 use super::state::State;
 use super::table::Table;
-use super::{Store, counted};
+use super::{Store, counted, exchange, members, rebuild};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
@@ -24,7 +22,7 @@ use crate::identity::{
     Body, Current, DevicePublic, Entry, EpochGrant, Frontiers, IdentityError, IdentityLog, Inserted, RecoveryPhrase,
     RootKey, new_epoch,
 };
-use crate::oplog::{DeviceId, EpochKey, Head, SpaceId};
+use crate::oplog::{DeviceId, EpochKey, Head, LogId, SpaceId};
 
 impl Store {
     /// Adds what this device has to say to the identity log.
@@ -44,7 +42,7 @@ impl Store {
         self.learning(|state| {
             let counted = held_of(state, |of| !kept.contains(&of));
             let body = Body::ReRoot { kept: kept.iter().copied().collect(), counted };
-            Ok(state.secrets.identity.author_as_root(&root, body, at)?)
+            Ok(state.secrets.identity().author_as_root(&root, body, at)?)
         })
     }
 
@@ -52,7 +50,7 @@ impl Store {
         let at = Timestamp::from_ms(self.host.now_ms());
         self.learning(|state| {
             let body = body(state)?;
-            Ok(state.secrets.identity.author(&state.secrets.opened()?.keys, body, at)?)
+            Ok(state.secrets.identity().author(&state.secrets.opened()?.keys, body, at)?)
         })
     }
 
@@ -80,9 +78,18 @@ fn held_of(state: &State, of: impl Fn(DeviceId) -> bool) -> Frontiers {
     let mut held = Frontiers::new();
     for log in state.registry.iter().filter(|log| of(log.device)) {
         let head = state.claimed(log);
-        match state.secrets.identity.counted(log.device, log.space, log.id) {
+        match state.secrets.identity().counted(log.device, log.space, log.id) {
             Some(limit) if limit.seq <= head.seq => held.advance(log.space, log.id, limit),
             _ => held.advance(log.space, log.id, head),
+        }
+    }
+    let devices = state.secrets.identity().known_devices().map(|device| device.id).filter(|device| of(*device));
+    for device in devices.collect::<Vec<_>>() {
+        for (space, log) in &state.secrets.spaces {
+            match state.secrets.identity().counted(device, *space, LogId::MEMBERS) {
+                None => held.advance(*space, LogId::MEMBERS, log.head_of(device)),
+                Some(limit) => held.advance(*space, LogId::MEMBERS, limit),
+            }
         }
     }
     held
@@ -96,7 +103,7 @@ pub(super) fn learn(
     host: &Host,
     entries: &[Vec<u8>],
 ) -> Result<usize> {
-    let mut identity = IdentityLog::clone(&state.secrets.identity);
+    let mut identity = IdentityLog::clone(state.secrets.identity());
     let (mut learnt, mut matters) = (0, false);
     for bytes in entries {
         match identity.insert(bytes) {
@@ -111,7 +118,7 @@ pub(super) fn learn(
             Err(error) => tracing::warn!(%error, "an identity entry was left out"),
         }
     }
-    state.secrets.identity = Arc::new(identity);
+    state.secrets.users.put(Arc::new(identity));
     if matters {
         follow(conn, tables, state, host)?;
     }
@@ -125,6 +132,7 @@ pub(super) fn follow(conn: &Connection, tables: &[Table], state: &mut State, hos
         if state.secrets.is_device() {
             give_keys(conn, host, &mut state.secrets)?;
         }
+        members::follow(conn, state, host)?;
     }
     state.secrets.choose_epoch();
     counted::renew_limits(conn, &mut state.registry, &state.secrets)?;
@@ -135,7 +143,7 @@ pub(super) fn follow(conn: &Connection, tables: &[Table], state: &mut State, hos
 
 /// Takes the keys that were sealed to this device.
 fn take_keys(conn: &Connection, host: &Host, secrets: &mut Secrets) -> Result<()> {
-    let (identity, home) = (Arc::clone(&secrets.identity), secrets.home());
+    let (identity, home) = (Arc::clone(secrets.identity()), secrets.home());
     for (number, epoch) in identity.epochs(home) {
         for grant in &epoch.grants {
             if secrets.commitment(home, number).is_some_and(|known| known != grant.commitment) {
@@ -158,21 +166,21 @@ fn take_keys(conn: &Connection, host: &Host, secrets: &mut Secrets) -> Result<()
 /// Begins a new epoch if one is due, and gives the keys that this device has to those whom they are owed.
 fn give_keys(conn: &Connection, host: &Host, secrets: &mut Secrets) -> Result<()> {
     let home = secrets.home();
-    let needs_one = match secrets.identity.current_epoch(home) {
+    let needs_one = match secrets.identity().current_epoch(home) {
         Current::First => false,
         Current::Epoch(number) => secrets.epoch(home, number).is_none(),
         Current::Due => true,
     };
     if needs_one {
         let key = new_epoch(host);
-        let to: Vec<_> = secrets.identity.devices().map(|device| device.keys).collect();
+        let to: Vec<_> = secrets.identity().devices().map(|device| device.keys).collect();
         let number = key.epoch();
         secrets.add_epoch(conn, host, home, key)?;
         grant(conn, host, secrets, home, number, &to)?;
     }
-    for number in secrets.identity.epochs(home).keys().copied().collect::<Vec<_>>() {
+    for number in secrets.identity().epochs(home).keys().copied().collect::<Vec<_>>() {
         if secrets.epoch(home, number).is_some() {
-            let owed = secrets.identity.without_key(home, number).into_iter().map(|device| device.keys);
+            let owed = secrets.identity().without_key(home, number).into_iter().map(|device| device.keys);
             grant(conn, host, secrets, home, number, &owed.collect::<Vec<_>>())?;
         }
     }
@@ -188,7 +196,7 @@ fn grant(
     to: &[DevicePublic],
 ) -> Result<()> {
     let at = Timestamp::from_ms(host.now_ms());
-    let mut identity = IdentityLog::clone(&secrets.identity);
+    let mut identity = IdentityLog::clone(secrets.identity());
     for devices in to.chunks(EPOCH_KEYS_MAX) {
         let Some(key) = secrets.epoch(space, number) else { break };
         let grant = EpochGrant::seal(host, identity.user_id(), space, key, devices)?;
@@ -196,7 +204,7 @@ fn grant(
         identity.insert(entry.as_bytes())?;
         secrets::save_entry(conn, entry.id().as_bytes(), entry.as_bytes())?;
     }
-    secrets.identity = Arc::new(identity);
+    secrets.users.put(Arc::new(identity));
     Ok(())
 }
 
@@ -228,7 +236,7 @@ pub(super) fn cut(conn: &Connection, tables: &[Table], state: &mut State) -> Res
 impl Secrets {
     /// Whether this device is one of the user's.
     pub(super) fn is_device(&self) -> bool {
-        self.identity.is_device(self.device)
+        self.identity().is_device(self.device)
     }
 
     /// Refuses what a device that is one no more must not do.
@@ -240,7 +248,7 @@ impl Secrets {
     }
 
     /// Keeps the key of an epoch, and has it at hand.
-    fn add_epoch(&mut self, conn: &Connection, host: &Host, space: SpaceId, key: EpochKey) -> Result<()> {
+    pub(super) fn add_epoch(&mut self, conn: &Connection, host: &Host, space: SpaceId, key: EpochKey) -> Result<()> {
         secrets::save_epoch(conn, host, &self.opened()?.master, space, &key)?;
         self.hold_epoch(space, key);
         Ok(())

@@ -107,9 +107,34 @@ impl SpaceLog {
         for entry in entries {
             log.insert(entry.as_ref())?;
         }
-        match log.graph.missing() {
+        log.whole()
+    }
+
+    /// The log made of entries that were taken in before and kept by their ids, in any order. Their signatures were
+    /// checked then, and are not again.
+    ///
+    /// # Errors
+    /// [`IdentityError::Malformed`] for an entry that is not the one of its id; [`IdentityError::MissingEntry`].
+    pub fn from_stored<B: AsRef<[u8]>>(
+        space: SpaceId,
+        entries: impl IntoIterator<Item = (EntryId, B)>,
+    ) -> Result<Self> {
+        let mut log = Self::new(space);
+        for (id, bytes) in entries {
+            let entry = SpaceEntry::parse(bytes.as_ref())?;
+            if entry.id() != id || entry.space() != space {
+                let problem = "it is not the entry that was kept under its id";
+                return Err(IdentityError::Malformed { what: "members entry", problem });
+            }
+            log.take_in(entry)?;
+        }
+        log.whole()
+    }
+
+    fn whole(self) -> Result<Self> {
+        match self.graph.missing() {
             Some(missing) => Err(IdentityError::MissingEntry { missing }),
-            None => Ok(log),
+            None => Ok(self),
         }
     }
 
@@ -188,6 +213,10 @@ impl SpaceLog {
             return Ok(Inserted::Known);
         }
         entry.verify()?;
+        self.take_in(entry)
+    }
+
+    fn take_in(&mut self, entry: SpaceEntry) -> Result<Inserted> {
         let Some(entry) = self.graph.wait_for_parents(entry)? else { return Ok(Inserted::Waiting) };
         let mut accepted = vec![self.accept(entry)?];
         let mut next = 0;
