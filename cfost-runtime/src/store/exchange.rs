@@ -242,7 +242,7 @@ fn take_in_run(
     applied: &mut Applied,
 ) -> Result<Result<(), Refusal>> {
     // Also of a device that is one no more: what doesn't count is kept and relayed all the same.
-    let is_author = state.secrets.identity.known_device(DeviceId::of_key(&run.author)).is_some();
+    let is_author = state.secrets.identity().known_device(DeviceId::of_key(&run.author)).is_some();
     if !is_author || run.space != state.secrets.home() {
         return Ok(Err(Refusal::Author));
     }

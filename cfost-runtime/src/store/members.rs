@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::identity::limits::{EPOCH_KEYS_MAX, FRONTIER_LOGS_MAX};
 use crate::identity::{
-    Current, DevicePublic, EntryId, EpochGrant, Frontiers, IdentityError, IdentityLog, Members, Role,
-    RootPublic, SpaceBody, SpaceEntry, SpaceLog, Users, new_epoch,
+    Current, DevicePublic, EntryId, EpochGrant, Frontiers, IdentityError, IdentityLog, Members, Role, RootPublic,
+    SpaceBody, SpaceEntry, SpaceLog, Users, new_epoch,
 };
 use crate::oplog::{EpochKey, SpaceId, UserId};
 
