@@ -1,8 +1,9 @@
 //! Peers that mean no good: what they get, what they can hold up, and for how long.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
@@ -162,13 +163,26 @@ async fn a_flood_of_connections_does_not_keep_a_device_out() {
     devices[0].write(100, 100);
     let phone = node(&devices[0], vec![]).await;
     let tcp = socket(&addresses(&phone, "/tcp/")[0]);
-    // Three hundred connections that never say a word, from sixty addresses: all places are taken.
-    let mut flood = Vec::new();
-    for n in 0..300_u16 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(([127, 0, 1, 1 + (n % 60) as u8], 0).into()).unwrap();
-        flood.push(socket.connect(tcp).await.unwrap());
-    }
+    // Ten thousand connections that never say a word, from sixty addresses, of which the last three hundred stay: all
+    // places are taken.
+    let dialled = Arc::new(AtomicU32::new(0));
+    let flood = tokio::spawn({
+        let dialled = Arc::clone(&dialled);
+        async move {
+            let mut held = VecDeque::new();
+            for n in 0..10_000_u32 {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(([127, 0, 1, 1 + (n % 60) as u8], 0).into()).unwrap();
+                held.push_back(socket.connect(tcp).await.unwrap());
+                if held.len() > 300 {
+                    held.pop_front();
+                }
+                dialled.store(n + 1, Ordering::Relaxed);
+            }
+            held
+        }
+    });
+    until("all places are taken", || dialled.load(Ordering::Relaxed) > 300).await;
     // Strangers with good handshakes and keys of their own, from the device's own address.
     let mut strangers = Vec::new();
     for n in 0..20 {
@@ -178,7 +192,12 @@ async fn a_flood_of_connections_does_not_keep_a_device_out() {
     // TCP only, the way that is flooded.
     let laptop = node(&devices[1], addresses(&phone, "/tcp/")).await;
     until("the device gets in and is served", || devices[1].held() == 100).await;
-    println!("level after {:?} in a flood", began.elapsed());
+    println!("level after {:?} in a flood, at dial {}", began.elapsed(), dialled.load(Ordering::Relaxed));
+    let held = flood.await.unwrap();
+    devices[0].write(100, 100);
+    phone.local_changed().notify();
+    until("what is written after ten thousand dials comes too", || devices[1].held() == 200).await;
+    drop((held, strangers));
     laptop.stop().await;
     phone.stop().await;
 }
