@@ -10,8 +10,8 @@ use super::Db;
 use super::pairing::{admit, consume};
 use super::replica::StoreReplica;
 use crate::error::Result;
-use crate::identity::AddDevice;
 use crate::identity::pairing::{Digits, Invitation, PairingId, SpokenCode};
+use crate::identity::{AddDevice, DeviceKeys};
 use crate::net::{
     self, Admission, Admitter, LocalChanged, Multiaddr, NodeConfig, NodeEvent, PairingOffer, PeerStatus, SpokenOffer,
 };
@@ -109,7 +109,7 @@ impl SyncOptions {
         let invitation = Invitation::from_text(invitation)?;
         let (keys, name) = self.db.who_joins(Some(invitation.user()))?;
         let joining = net::join(self.config, invitation, &keys, &name).await?;
-        Ok(Joining { db: self.db, joining })
+        Ok(Joining { db: self.db, keys, joining })
     }
 
     /// Joins the device that shows this code of eight digits, as [`SyncOptions::join`] does by an invitation: for
@@ -124,7 +124,7 @@ impl SyncOptions {
         let code = SpokenCode::parse(code)?;
         let (keys, name) = self.db.who_joins(None)?;
         let joining = net::join_spoken(self.config, code, &keys, &name).await?;
-        Ok(Joining { db: self.db, joining })
+        Ok(Joining { db: self.db, keys, joining })
     }
 }
 
@@ -198,10 +198,17 @@ impl fmt::Debug for Node {
 }
 
 /// A pairing that waits for its digits to be typed into the inviting device. Dropping it ends it.
-#[derive(Debug)]
 pub struct Joining {
     db: Db,
+    /// The keys that are admitted: new ones, if this database is a copy.
+    keys: DeviceKeys,
     joining: net::Joining,
+}
+
+impl fmt::Debug for Joining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Joining").field(&self.joining).finish()
+    }
 }
 
 impl Joining {
@@ -219,7 +226,7 @@ impl Joining {
     /// was lost.
     pub async fn finish(mut self) -> Result<()> {
         let joined = self.joining.admitted().await?;
-        self.db.become_device(&joined)?;
+        self.db.become_device_with(&joined, &self.keys)?;
         let addresses: Vec<_> = self.joining.inviter_addresses().iter().map(ToString::to_string).collect();
         self.db.store.remember_addresses(joined.inviter.id, &addresses)?;
         if let Err(error) = self.joining.stored().await {

@@ -12,6 +12,7 @@ use crate::identity::pairing::{Joined, PairingId};
 use crate::identity::{AddDevice, Body, DeviceKeys, IdentityError, IdentityLog};
 use crate::oplog::{EpochKey, SpaceId, UserId};
 use crate::store::Store;
+use crate::sync::Copied;
 
 /// What a new device is told once it is let in.
 #[derive(Debug)]
@@ -59,15 +60,44 @@ impl Db {
     /// # Errors
     /// [`IdentityError::Registered`] if it belongs to another registered user already.
     pub fn become_device(&self, joined: &Joined) -> Result<()> {
+        self.become_device_with(joined, &self.store.device_keys()?)
+    }
+
+    /// [`Db::become_device`] with other keys than this device's, which were admitted in their place: a database that is
+    /// a copy of another ([`Db::must_pair_again`]) becomes a device of its own. It keeps all that it holds, and what it
+    /// has written stays what it is; end its [`Node`](crate::db::Node) first, which is the former device's.
+    ///
+    /// # Errors
+    /// As [`Db::become_device`]; [`StoreError::Unsettled`](crate::store::StoreError::Unsettled) before what the copy
+    /// wrote by itself has found its place.
+    pub fn become_device_with(&self, joined: &Joined, keys: &DeviceKeys) -> Result<()> {
         let user = joined.log.user_id();
         self.check_can_join(Some(user))?;
-        if user == self.store.identity()?.user_id() {
-            let entries: Vec<_> = joined.log.entries().map(|entry| entry.as_bytes().to_vec()).collect();
-            self.store.learn_identity(&entries)?;
-            return self.store.learn_space_keys(&joined.space_keys);
+        if user != self.store.identity()?.user_id() {
+            return self.store.join(&joined.log, keys, &joined.space_keys);
         }
-        let keys = self.store.device_keys()?;
-        self.store.join(&joined.log, &keys, &joined.space_keys)
+        if keys.id() != self.store.device()? {
+            return self.store.renew_device(&joined.log, keys, &joined.space_keys);
+        }
+        let entries: Vec<_> = joined.log.entries().map(|entry| entry.as_bytes().to_vec()).collect();
+        self.store.learn_identity(&entries)?;
+        self.store.learn_space_keys(&joined.space_keys)
+    }
+
+    /// Whether this database is a copy of another that is in use, with the same device's keys: of a folder that was
+    /// copied, or of a machine that was cloned. Found as soon as changes of the other one come, through whichever
+    /// device. What both have written counts on all of the user's devices, also what they go on to write; but two
+    /// databases must not be one device for long, since revoking it would end both, and neither is told of the other's
+    /// failures.
+    ///
+    /// Of the two, the one that has to pair again is the one that began to write by itself later: ask the user to pair
+    /// this device with another one, as if it were new. [`SyncOptions::join`](crate::db::SyncOptions::join) then asks
+    /// with new keys.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn must_pair_again(&self) -> Result<Option<Copied>> {
+        Ok(self.store.copied()?.filter(|copied| copied.pairs_again))
     }
 
     /// The keys with which this device asks for admission, and what it calls itself. `user` is whose it would
@@ -76,7 +106,11 @@ impl Db {
     pub(super) fn who_joins(&self, user: Option<UserId>) -> Result<(DeviceKeys, String)> {
         self.check_can_join(user)?;
         let this = self.devices()?.into_iter().find(|device| device.is_this);
-        Ok((self.device_keys()?, this.map_or_else(|| "device".to_owned(), |this| this.name)))
+        let keys = match self.must_pair_again()? {
+            Some(_) => DeviceKeys::generate(self.store.host()),
+            None => self.device_keys()?,
+        };
+        Ok((keys, this.map_or_else(|| "device".to_owned(), |this| this.name)))
     }
 
     /// A database joins a user while its own has no name, and its own user at any time.

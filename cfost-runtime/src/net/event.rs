@@ -87,6 +87,15 @@ pub enum NodeEvent {
         /// The log that is not written to any more.
         log: LogId,
     },
+    /// Changes came that another database has written with this device's keys: one of the two is a copy, of a folder or
+    /// of a machine. What both wrote is kept on all devices. Tell the user where `pairs_again` is true:
+    /// [`Db::must_pair_again`](crate::db::Db::must_pair_again) says so until it is done.
+    CopiedDevice {
+        /// The log that the other one writes to.
+        log: LogId,
+        /// Whether it is this database that has to be paired again, as a device of its own.
+        pairs_again: bool,
+    },
     /// This device and another one of the user can't sync before an app is updated: they have no version of the
     /// protocol in common. Tell the user; [`PeerStatus::outdated`] says so for as long as it lasts.
     UpdateNeeded {

@@ -21,7 +21,7 @@ use super::limits::{DRAIN_TIMEOUT, READ_BYTES, READ_CHUNKS_MAX, WRITE_STALL_TIME
 use super::swarm::{Control, Opened, Report, ReportKind, Stop};
 use super::transport;
 use crate::sync::limits::INPUT_BYTES_MAX;
-use crate::sync::{Build, CloseReason, Event, Input, Output, Replica, Session, SyncError};
+use crate::sync::{Build, CloseReason, Copied, Event, Input, Output, Replica, Session, SyncError};
 
 /// What all sessions of a node share.
 #[derive(Clone)]
@@ -381,6 +381,10 @@ impl Worker {
                     self.shared.tell(NodeEvent::OwnLogBehind { space, log });
                     // The peer leaves the log out of this session; the next one brings both ways together.
                     closed = Some("a log of this device took two ways: the next session settles it".to_owned());
+                }
+                Event::Copied(Copied { log, pairs_again }) => {
+                    tracing::warn!(%log, pairs_again, "another database is in use with this device's keys");
+                    self.shared.tell(NodeEvent::CopiedDevice { log, pairs_again });
                 }
                 Event::Closed { reason } => {
                     if let CloseReason::Failed(SyncError::Version { device, theirs }) = &reason {

@@ -93,6 +93,12 @@ pub enum StoreError {
         /// What is there in its place.
         what: String,
     },
+    /// This database can't become another device while it is not known which of its former one's changes peers hold.
+    #[error(
+        "this device wrote changes by itself under numbers that may be taken: sync with another of the user's devices, \
+         then pair again"
+    )]
+    Unsettled,
     /// The model isn't what the table was made from.
     #[error(
         "model '{model}' no longer fits its table '{table}': {what}; raise the model's version and mark what is new \

@@ -18,7 +18,7 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, Store, StoreError, counted, fork, standing, waiting};
+use super::{Registry, Store, StoreError, copies, counted, fork, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
@@ -225,6 +225,9 @@ pub(super) fn take_in(
     state.touched.merge(applier.take_touched());
     applied.ops = applier.finish()?;
     standing::cut(conn, tables, state)?;
+    if runs.iter().any(|run| DeviceId::of_key(&run.author) == state.secrets.device) {
+        applied.copied = copies::find(conn, state)?;
+    }
     applied.too_new = waiting::too_new(conn, state, runs, now_ms)?;
     for log in state.registry.iter() {
         state.hlc.observe(log.last_at, now_ms);

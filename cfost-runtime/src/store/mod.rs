@@ -16,6 +16,7 @@ mod bases;
 mod causality;
 mod changes;
 mod child;
+mod copies;
 mod counted;
 mod dump;
 mod edits;

@@ -32,5 +32,5 @@ mod tests;
 
 pub use build::{Build, Outdated};
 pub use error::{ErrorCode, ReplicaError, SyncError};
-pub use replica::{Applied, Refusal, Refused, Replica, Seqs, Served};
+pub use replica::{Applied, Copied, Refusal, Refused, Replica, Seqs, Served};
 pub use session::{CloseReason, Event, Input, Output, Session, Tally};

@@ -93,8 +93,20 @@ pub struct Applied {
     pub heads: BTreeMap<SpaceId, Frontier>,
     /// Logs that the runs are of, of which something is durable and waits for an update of this app, and why.
     pub too_new: Vec<(SpaceId, LogId, OplogError)>,
+    /// Another database is in use with this device's keys: some of the runs are of it.
+    pub copied: Option<Copied>,
     /// Runs that were not applied, or not to their end.
     pub refused: Vec<Refused>,
+}
+
+/// Another database is in use with this device's keys: one of the two is a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The log that the other one writes to.
+    pub log: LogId,
+    /// Whether it is this database that has to pair again, as a device of its own. If not, the other one finds that it
+    /// has to, when it syncs.
+    pub pairs_again: bool,
 }
 
 /// A run that could not be applied.

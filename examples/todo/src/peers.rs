@@ -180,6 +180,10 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
             "this todo".to_owned(),
             "is too old to show some changes; it keeps them, and shows them once it is updated".into(),
         ),
+        NodeEvent::CopiedDevice { pairs_again: true, .. } => (
+            "this list".to_owned(),
+            "is a copy of another that is in use: run 'todo pair' on another device and 'todo join' on this one".into(),
+        ),
         NodeEvent::LogSkipped { why, .. } => ("this device".to_owned(), format!("can't apply some changes: {why:?}")),
         _ => return Ok(()),
     };

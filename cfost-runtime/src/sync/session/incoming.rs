@@ -144,6 +144,7 @@ impl Session {
         };
         self.incoming.frames += frames;
         self.note_arrived(&applied, &arrived);
+        self.output.events.extend(applied.copied.map(Event::Copied));
         for (space, log, why) in applied.too_new {
             self.note_too_new(space, log, why);
         }

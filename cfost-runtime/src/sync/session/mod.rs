@@ -19,7 +19,7 @@ use self::outgoing::Outgoing;
 use self::shared::Shared;
 use super::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, OUTBOX_BYTES_MAX};
 use super::message::{FRAME_HEAD_BYTES, Heads, Inbox, Message, first_frame};
-use super::{Build, ErrorCode, Refusal, Replica, ReplicaError, SyncError};
+use super::{Build, Copied, ErrorCode, Refusal, Replica, ReplicaError, SyncError};
 use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId};
 
 /// What a driver gives to a [`Session`].
@@ -117,6 +117,8 @@ pub enum Event {
         /// The log that this device must not write to any more.
         log: LogId,
     },
+    /// Changes came that another database has written with this device's keys: one of the two is a copy.
+    Copied(Copied),
     /// The session is over, always the last event: write the bytes that came with it and disconnect.
     Closed {
         /// Why.
