@@ -242,6 +242,11 @@ pub enum IdentityError {
         /// The user's name.
         name: String,
     },
+    /// A device of another user offers to pair.
+    #[error(
+        "the code is another user's, and this database belongs to a user already: open another database for that user"
+    )]
+    OtherUser,
     /// The recovery phrase was erased after it had been shown.
     #[error("the recovery phrase was erased from this device after it was shown; it can't be shown again")]
     PhraseForgotten,

@@ -4,26 +4,19 @@
 
 use std::fmt;
 
-use qrcode::render::{svg, unicode};
-use qrcode::{EcLevel, QrCode};
 use zeroize::Zeroizing;
 
-use super::code;
+use super::shown::{self, Code, INVITATION};
 use crate::host::Host;
-use crate::identity::error::{IdentityError, Result};
+use crate::identity::error::Result;
 use crate::identity::keys::DevicePublic;
-use crate::identity::limits::{
-    INVITATION_HINT_BYTES_MAX, INVITATION_HINTS_MAX, INVITATION_MS, INVITATION_TEXT_BYTES_MAX,
-};
-use crate::identity::wire::{Reader, put_str};
+use crate::identity::limits::INVITATION_MS;
+use crate::identity::wire::Reader;
 use crate::oplog::UserId;
 
 const VERSION: u8 = 1;
-const PREFIX: &str = "CFOST:";
-const CHECKSUM_CONTEXT: &str = "cfost invitation checksum v1";
-const CHECKSUM_BYTES: usize = 4;
 /// All before the hints.
-const HEAD_BYTES: usize = 1 + 16 + 32 + 16 + 16 + 8 + 1;
+const HEAD_BYTES: usize = 1 + 16 + 32 + 16 + 16 + 8;
 
 /// The name of one pairing. It is used up by the first device that proves to know the invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +60,7 @@ impl Invitation {
             pairing: PairingId(host.random()),
             secret,
             expires_at_ms: host.now_ms().saturating_add(INVITATION_MS),
-            hints: hints.into_iter().filter(|hint| is_hint(hint)).take(INVITATION_HINTS_MAX).collect(),
+            hints: shown::choose_hints(hints),
         }
     }
 
@@ -107,16 +100,9 @@ impl Invitation {
         &self.hints
     }
 
-    pub(super) fn secret(&self) -> &[u8; 16] {
-        &self.secret
-    }
-
     /// The text to paste: `CFOST:` and letters and digits. Its content is that of the QR code.
     pub fn to_text(&self) -> String {
-        let mut bytes = self.to_bytes();
-        let checksum = checksum(&bytes);
-        bytes.extend_from_slice(&checksum);
-        format!("{PREFIX}{}", code::encode(&bytes))
+        INVITATION.to_text(self)
     }
 
     /// Reads what was scanned, pasted or typed. Case, white space, line breaks and hyphens do not
@@ -125,62 +111,22 @@ impl Invitation {
     /// # Errors
     /// [`IdentityError::InvitationText`] for something else than an invitation and for a typing
     /// mistake, [`IdentityError::Version`] for one made by a newer app, [`IdentityError::Malformed`].
+    ///
+    /// [`IdentityError::InvitationText`]: crate::identity::IdentityError::InvitationText
+    /// [`IdentityError::Version`]: crate::identity::IdentityError::Version
+    /// [`IdentityError::Malformed`]: crate::identity::IdentityError::Malformed
     pub fn from_text(text: &str) -> Result<Self> {
-        let refuse = |problem| Err(IdentityError::InvitationText { problem });
-        let text = text.trim();
-        if text.len() > INVITATION_TEXT_BYTES_MAX {
-            return refuse("is far too long");
-        }
-        let Some((prefix, coded)) = text.split_at_checked(PREFIX.len()) else {
-            return refuse("is too short: copy all of it");
-        };
-        if !prefix.eq_ignore_ascii_case(PREFIX) {
-            return refuse("does not begin with CFOST: copy all of it");
-        }
-        let decoded = code::decode(coded);
-        let Some((bytes, sum)) = decoded.as_deref().and_then(|bytes| bytes.split_last_chunk::<CHECKSUM_BYTES>()) else {
-            return refuse("is incomplete, or has a character that does not belong in it");
-        };
-        if checksum(bytes) != *sum {
-            return refuse("has a typing mistake, or a part of it is missing");
-        }
-        Self::from_bytes(bytes)
+        Self::from_bytes(&INVITATION.from_text(text)?)
     }
 
     /// The QR code for a terminal with a dark background: two modules a character, with the quiet zone.
     pub fn qr_terminal(&self) -> String {
-        // A dark module is a blank, a light one is lit: on dark terminals that is dark on light.
-        self.qr()
-            .render::<unicode::Dense1x2>()
-            .dark_color(unicode::Dense1x2::Light)
-            .light_color(unicode::Dense1x2::Dark)
-            .build()
+        INVITATION.qr_terminal(self)
     }
 
     /// The QR code as an SVG image, with the quiet zone.
     pub fn qr_svg(&self) -> String {
-        self.qr().render::<svg::Color<'_>>().build()
-    }
-
-    pub(super) fn qr(&self) -> QrCode {
-        QrCode::with_error_correction_level(self.to_text(), EcLevel::L)
-            .expect("the largest invitation has 1000 characters, the largest QR code holds 4296")
-    }
-
-    /// The canonical bytes, without checksum: what the transcript begins with.
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // As large as it gets, so that no reallocation leaves the secret behind in freed memory.
-        let capacity = HEAD_BYTES + INVITATION_HINTS_MAX * (1 + INVITATION_HINT_BYTES_MAX) + CHECKSUM_BYTES;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-        bytes.push(VERSION);
-        bytes.extend_from_slice(self.user.as_bytes());
-        bytes.extend_from_slice(&self.inviter_transport);
-        bytes.extend_from_slice(&self.pairing.0);
-        bytes.extend_from_slice(self.secret.as_ref());
-        bytes.extend_from_slice(&self.expires_at_ms.to_le_bytes());
-        bytes.push(u8::try_from(self.hints.len()).expect("at most four hints"));
-        self.hints.iter().for_each(|hint| put_str(&mut bytes, hint));
-        bytes
+        INVITATION.qr_svg(self)
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -191,26 +137,28 @@ impl Invitation {
         let pairing = PairingId(reader.array()?);
         let secret = Zeroizing::new(reader.array()?);
         let expires_at_ms = reader.u64()?;
-        let hints_count = usize::from(reader.u8()?);
-        if hints_count > INVITATION_HINTS_MAX {
-            return Err(reader.malformed("it has more than four address hints"));
-        }
-        let hints = (0..hints_count).map(|_| Ok(reader.str()?.to_owned())).collect::<Result<Vec<_>>>()?;
-        if !hints.iter().all(|hint| is_hint(hint)) {
-            return Err(reader.malformed("an address hint is too long, or not printable"));
-        }
+        let hints = shown::read_hints(&mut reader)?;
         reader.end()?;
         Ok(Self { user, inviter_transport, pairing, secret, expires_at_ms, hints })
     }
 }
 
-fn is_hint(hint: &str) -> bool {
-    !hint.is_empty() && hint.len() <= INVITATION_HINT_BYTES_MAX && hint.bytes().all(|byte| byte.is_ascii_graphic())
-}
+impl Code for Invitation {
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = shown::buffer(HEAD_BYTES);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(self.user.as_bytes());
+        bytes.extend_from_slice(&self.inviter_transport);
+        bytes.extend_from_slice(&self.pairing.0);
+        bytes.extend_from_slice(self.secret.as_ref());
+        bytes.extend_from_slice(&self.expires_at_ms.to_le_bytes());
+        shown::put_hints(&mut bytes, &self.hints);
+        bytes
+    }
 
-pub(super) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let [a, b, c, d, ..] = blake3::derive_key(CHECKSUM_CONTEXT, bytes);
-    [a, b, c, d]
+    fn secret(&self) -> &[u8; 16] {
+        &self.secret
+    }
 }
 
 impl fmt::Debug for Invitation {

@@ -170,6 +170,16 @@ impl Inviter {
         }
     }
 
+    /// The digits were confirmed before this machine began: the request, as [`Self::confirm`] gives it.
+    pub(super) fn confirmed(&mut self) -> Result<AddDevice> {
+        let session = self.session()?;
+        if !matches!(session.stage, Stage::Confirming { .. }) {
+            return Err(IdentityError::OutOfTurn);
+        }
+        session.stage = Stage::Confirmed;
+        Ok(session.request.clone())
+    }
+
     /// Lets the confirmed device in: the messages to send, in order. `log` must already have the
     /// device, and be stored; `space_keys` are the keys of all epochs that the device may read.
     ///

@@ -1,7 +1,8 @@
 //! The messages of a pairing as bytes. `docs/security.md` has them as a table.
 
 use super::invitation::PairingId;
-use super::spoken::ELEMENT_BYTES;
+use super::pake::ELEMENT_BYTES;
+use super::shown;
 use super::transcript::MAC_BYTES;
 use crate::identity::entry::AddDevice;
 use crate::identity::error::{IdentityError, Result};
@@ -19,6 +20,9 @@ const DONE: u8 = 5;
 const GREET: u8 = 6;
 const OFFER: u8 = 7;
 const PROVE: u8 = 8;
+const CALL: u8 = 9;
+const READY: u8 = 10;
+const TRY: u8 = 11;
 const REFUSED: u8 = 255;
 
 /// What the first part of an admission needs beside its content, and the others have to spare.
@@ -45,6 +49,9 @@ pub(super) enum Message<'a> {
     Greet,
     Offer(Offer),
     Prove { element: [u8; ELEMENT_BYTES], start: &'a [u8] },
+    Call(Box<Call>),
+    Ready { nonce: [u8; 32], mac: [u8; MAC_BYTES] },
+    Try { element: [u8; ELEMENT_BYTES] },
     Refused,
 }
 
@@ -95,6 +102,37 @@ impl Offer {
         bytes.extend_from_slice(&self.element);
         bytes
     }
+}
+
+/// The first message of an authorised device to a new one whose card it has read.
+pub(super) struct Call {
+    pub(super) pairing: PairingId,
+    pub(super) nonce: [u8; 32],
+    pub(super) user: UserId,
+    pub(super) hints: Vec<String>,
+    pub(super) mac: [u8; MAC_BYTES],
+}
+
+impl Call {
+    /// All but the MAC.
+    pub(super) fn statement(&self) -> Vec<u8> {
+        let mut bytes = vec![CALL, VERSION];
+        bytes.extend_from_slice(self.pairing.as_bytes());
+        bytes.extend_from_slice(&self.nonce);
+        bytes.extend_from_slice(self.user.as_bytes());
+        shown::put_hints(&mut bytes, &self.hints);
+        bytes
+    }
+}
+
+/// The answer to a call, without its MAC: the new device shows its digits.
+pub(super) fn ready_statement(nonce: &[u8; 32]) -> Vec<u8> {
+    [&[READY], nonce.as_slice()].concat()
+}
+
+/// Digits that were typed, as far as they may be shown to whoever doesn't know them.
+pub(super) fn try_digits(element: &[u8; ELEMENT_BYTES]) -> Vec<u8> {
+    [&[TRY], element.as_slice()].concat()
 }
 
 /// Asks for an offer.
@@ -160,6 +198,18 @@ impl<'a> Message<'a> {
                 })
             }
             PROVE => return Ok(Self::Prove { element: reader.array()?, start: reader.rest() }),
+            CALL => {
+                reader.version(VERSION)?;
+                Self::Call(Box::new(Call {
+                    pairing: PairingId::from_bytes(reader.array()?),
+                    nonce: reader.array()?,
+                    user: UserId::from_bytes(reader.array()?),
+                    hints: shown::read_hints(&mut reader)?,
+                    mac: reader.array()?,
+                }))
+            }
+            READY => Self::Ready { nonce: reader.array()?, mac: reader.array()? },
+            TRY => Self::Try { element: reader.array()? },
             REFUSED => Self::Refused,
             _ => return Err(reader.malformed("there is no such message")),
         };
@@ -176,6 +226,9 @@ impl<'a> Message<'a> {
             Self::Greet => "greet",
             Self::Offer(_) => "offer",
             Self::Prove { .. } => "prove",
+            Self::Call(_) => "call",
+            Self::Ready { .. } => "ready",
+            Self::Try { .. } => "try",
             Self::Refused => return IdentityError::PairingRefused,
         };
         IdentityError::UnexpectedMessage { message }

@@ -23,6 +23,9 @@
 //! the invitation: [`SpokenInviter`] and [`SpokenJoiner`] agree on a secret by it, and then the two machines above
 //! take over, at the challenge.
 //!
+//! Where the new device has no camera, it may show the code, its [`Card`], and the authorised one reads it: then the
+//! [`CardReader`] dials, and the [`CardBearer`] answers. Its digits are typed into the authorised device as ever.
+//!
 //! A peer that is refused learns one byte, the same for every reason. Whoever drives a machine answers
 //! each of its errors with [`refusal`] and closes the connection.
 //!
@@ -79,17 +82,21 @@
 //! ```
 
 mod admission;
+mod card;
 mod code;
 mod invitation;
 mod inviter;
 mod joiner;
 mod message;
+mod pake;
+mod shown;
 mod spoken;
 #[cfg(test)]
 mod tests;
 mod transcript;
 
 pub use admission::Joined;
+pub use card::{BearerEvent, Card, CardBearer, CardReader, ReaderEvent};
 pub use invitation::{Invitation, PairingId};
 pub use inviter::{Inviter, InviterEvent};
 pub use joiner::{Joiner, JoinerEvent};

@@ -1,7 +1,6 @@
 //! The authorised device's side, up to the challenge.
 
 use super::SpokenCode;
-use super::pake::{ELEMENT_BYTES, Exchange, Parties, Side};
 use crate::host::Host;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::keys::DevicePublic;
@@ -9,6 +8,7 @@ use crate::identity::limits::{INVITATION_MS, SPOKEN_TRIES};
 use crate::identity::pairing::invitation::{Invitation, PairingId};
 use crate::identity::pairing::inviter::Inviter;
 use crate::identity::pairing::message::{Message, Offer};
+use crate::identity::pairing::pake::{ELEMENT_BYTES, Exchange, Parties, SPOKEN, Side};
 use crate::oplog::UserId;
 
 const TRY_CONTEXT: &str = "cfost spoken try v1";
@@ -90,13 +90,15 @@ impl SpokenInviter {
             return Err(IdentityError::WrongPeer);
         }
         let parties = Parties {
+            purpose: SPOKEN,
             user: self.user,
             pairing: self.pairing,
             expires_at_ms: self.expires_at_ms,
             inviter: self.transport,
             joiner: *peer,
+            said: None,
         };
-        let (exchange, element) = Exchange::begin(&self.host, &self.code, parties, Side::Inviter);
+        let (exchange, element) = Exchange::begin(&self.host, self.code.as_bytes(), parties, Side::Inviter);
         let Self { user, pairing, expires_at_ms, .. } = *self;
         let offer = Offer { user, pairing, expires_at_ms, element };
         Ok((Greeting { peer: *peer, exchange, element }, offer.encode()))

@@ -1,14 +1,15 @@
 //! The new device's side, up to its proof.
 
 use super::SpokenCode;
-use super::pake::{Exchange, Parties, Side};
 use crate::host::Host;
 use crate::identity::error::{IdentityError, Result};
 use crate::identity::keys::DeviceKeys;
 use crate::identity::limits::SPOKEN_PROOFS_MAX;
 use crate::identity::pairing::joiner::Joiner;
 use crate::identity::pairing::message::{self, Message};
+use crate::identity::pairing::pake::{Exchange, Parties, SPOKEN, Side};
 use crate::identity::text::check_device_name;
+use crate::oplog::UserId;
 
 /// Proves to whoever shows the code that its user was told it.
 ///
@@ -19,6 +20,7 @@ pub struct SpokenJoiner {
     code: SpokenCode,
     keys: DeviceKeys,
     name: String,
+    only: Option<UserId>,
     proofs: u32,
 }
 
@@ -29,7 +31,14 @@ impl SpokenJoiner {
     /// [`IdentityError::Text`] for a name that can't be accepted.
     pub fn new(host: Host, code: SpokenCode, keys: DeviceKeys, name: &str) -> Result<Self> {
         check_device_name(name)?;
-        Ok(Self { host, code, keys, name: name.to_owned(), proofs: 0 })
+        Ok(Self { host, code, keys, name: name.to_owned(), only: None, proofs: 0 })
+    }
+
+    /// Answers nobody but a device of `user`: this one belongs to that user already.
+    #[must_use]
+    pub fn only(mut self, user: UserId) -> Self {
+        self.only = Some(user);
+        self
     }
 
     /// The first message on any connection.
@@ -42,7 +51,8 @@ impl SpokenJoiner {
     ///
     /// # Errors
     /// [`IdentityError::PairingRefused`] if the peer has no offer, [`IdentityError::SpokenCodeRefused`] after three
-    /// proofs, [`IdentityError::WrongPeer`] for this device itself, [`IdentityError::InvitationExpired`] for an
+    /// proofs, [`IdentityError::WrongPeer`] for this device itself, [`IdentityError::OtherUser`] if it belongs to
+    /// another user than the peer, [`IdentityError::InvitationExpired`] for an
     /// offer that is too old by any clock, [`IdentityError::UnexpectedMessage`], [`IdentityError::Malformed`].
     pub fn prove(&mut self, peer: &[u8; 32], offer: &[u8]) -> Result<(Joiner, Vec<u8>)> {
         let offer = match Message::decode(offer)? {
@@ -53,17 +63,22 @@ impl SpokenJoiner {
         if *peer == own {
             return Err(IdentityError::WrongPeer);
         }
+        if self.only.is_some_and(|user| user != offer.user) {
+            return Err(IdentityError::OtherUser);
+        }
         if self.proofs >= SPOKEN_PROOFS_MAX {
             return Err(IdentityError::SpokenCodeRefused);
         }
         let parties = Parties {
+            purpose: SPOKEN,
             user: offer.user,
             pairing: offer.pairing,
             expires_at_ms: offer.expires_at_ms,
             inviter: *peer,
             joiner: own,
+            said: None,
         };
-        let (exchange, element) = Exchange::begin(&self.host, &self.code, parties, Side::Joiner);
+        let (exchange, element) = Exchange::begin(&self.host, self.code.as_bytes(), parties, Side::Joiner);
         let invitation = exchange.finish(&offer.element)?;
         let mut joiner = Joiner::new(self.host.clone(), invitation, self.keys.clone(), &self.name)?;
         let start = joiner.start(peer)?;

@@ -21,9 +21,7 @@
 mod code;
 mod inviter;
 mod joiner;
-mod pake;
 
 pub use code::SpokenCode;
 pub use inviter::{Greeting, SpokenInviter};
 pub use joiner::SpokenJoiner;
-pub(super) use pake::ELEMENT_BYTES;

@@ -5,6 +5,7 @@ use super::{Phone, other_than};
 use crate::host::{Host, ManualClock};
 use crate::identity::limits::{INVITATION_CLOCK_ERROR_MS, INVITATION_MS};
 use crate::identity::pairing::admission::{decode, encode};
+use crate::identity::pairing::shown::Code as _;
 use crate::identity::pairing::transcript::{MAC_BYTES, Proof, Transcript};
 use crate::identity::pairing::{Invitation, Inviter, Joiner, refusal};
 use crate::identity::tests::{START_MS, add, phone_user};

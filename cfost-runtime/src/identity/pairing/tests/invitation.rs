@@ -2,6 +2,7 @@ use qrcode::Color;
 
 use super::Phone;
 use crate::identity::IdentityError;
+use crate::identity::pairing::shown::{Code as _, INVITATION};
 use crate::identity::pairing::{Invitation, code};
 use crate::identity::tests::host;
 
@@ -49,7 +50,7 @@ fn a_typing_mistake_is_noticed() {
 fn a_newer_code_asks_for_an_update() {
     let mut bytes = Phone::new().inviter.invitation().to_bytes();
     bytes[0] = 2;
-    let checksum = super::super::invitation::checksum(&bytes);
+    let checksum = crate::identity::pairing::shown::INVITATION.checksum(&bytes);
     bytes.extend_from_slice(&checksum);
     let newer = format!("CFOST:{}", code::encode(&bytes));
     let error = IdentityError::Version { what: "invitation", found: 2, supported: 1 };
@@ -88,7 +89,7 @@ fn debug_output_keeps_the_secret() {
 fn the_terminal_shows_the_qr_code() {
     let phone = Phone::new();
     let invitation = phone.inviter.invitation();
-    let qr = invitation.qr();
+    let qr = INVITATION.qr(invitation);
     let (width, modules) = (qr.width(), qr.to_colors());
     let shown = invitation.qr_terminal();
     let lines: Vec<Vec<char>> = shown.lines().map(|line| line.chars().collect()).collect();

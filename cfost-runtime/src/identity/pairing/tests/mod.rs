@@ -1,6 +1,7 @@
 //! Stories of devices that want in: those that should get in, and those that should not.
 
 mod attacks;
+mod card;
 mod invitation;
 mod spoken;
 mod stories;
