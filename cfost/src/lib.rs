@@ -69,7 +69,7 @@ pub use cfost_runtime::db::{
     Tx, User, Watch,
 };
 #[cfg(feature = "net")]
-pub use cfost_runtime::db::{Joining, Node, SyncOptions};
+pub use cfost_runtime::db::{Admitting, CardOffer, Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};

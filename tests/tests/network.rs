@@ -109,3 +109,85 @@ async fn a_laptop_joins_by_eight_digits_said_aloud_and_both_have_all_rows() {
     laptop_node.stop().await.unwrap();
     phone_node.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laptop_that_shows_its_code_is_let_in_by_the_phone_and_both_have_all_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| Db::options().device_name(name).open(dir.path().join(name), models![Todo]).unwrap();
+    let (phone, laptop) = (open("phone"), open("laptop"));
+    phone.register_user("Ada", "ada@example.org", "correct horse").unwrap();
+    phone.insert(Todo { title: "Buy groceries".into(), ..Todo::default() }).unwrap();
+    laptop.insert(Todo { title: "Finish report".into(), ..Todo::default() }).unwrap();
+
+    let phone_node = phone.sync().loopback().start().await.unwrap();
+    let offer = laptop.sync().loopback().offer().await.unwrap();
+    let code = offer.card().to_text();
+    let misplaced = laptop.sync().loopback().join(&code).await.map(drop).unwrap_err();
+    assert!(matches!(misplaced, Error::Identity(IdentityError::InvitationText { .. })), "{misplaced}");
+    let met = timeout(PATIENCE, async { tokio::join!(offer.called(), phone_node.admit(&code)) }).await.unwrap();
+    let (joining, mut admitting) = (met.0.unwrap(), met.1.unwrap());
+    let digits = joining.digits().to_string();
+    let (confirmed, finished) =
+        timeout(PATIENCE, async { tokio::join!(admitting.confirm(&digits), joining.finish()) }).await.unwrap();
+    confirmed.unwrap();
+    finished.unwrap();
+    assert_eq!(laptop.user().unwrap(), phone.user().unwrap());
+
+    // Each knows where the other one is: the code had the one place, the call the other.
+    let laptop_node = laptop.sync().loopback().start().await.unwrap();
+    tokio::join!(until(&phone, 2), until(&laptop, 2));
+    assert_eq!(phone.all::<Todo>().unwrap(), laptop.all::<Todo>().unwrap());
+    laptop_node.stop().await.unwrap();
+
+    // A database with a user of its own stays with that.
+    let other = open("other");
+    other.register_user("Grace", "grace@example.org", "correct horse").unwrap();
+    let offer = other.sync().loopback().offer().await.unwrap();
+    let code = offer.card().to_text();
+    let met = timeout(PATIENCE, async { tokio::join!(offer.called(), phone_node.admit(&code)) }).await.unwrap();
+    let stays = met.0.map(drop).unwrap_err();
+    assert!(matches!(&stays, Error::Identity(IdentityError::Registered { name }) if name == "Grace"), "{stays}");
+    assert!(met.1.is_err());
+    phone_node.stop().await.unwrap();
+}
+
+#[cfg(feature = "backup")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_devices_restored_from_one_backup_meet_by_a_spoken_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let lost = Db::open(dir.path().join("lost"), models![Todo]).unwrap();
+    let phrase = lost.register_user("Ada", "ada@example.org", "correct horse").unwrap().recovery_phrase;
+    lost.insert(Todo { title: "Buy groceries".into(), ..Todo::default() }).unwrap();
+    let mut file = Vec::new();
+    lost.backup(&mut file).unwrap();
+    drop(lost);
+    let restore = |name: &str| {
+        let options = Db::options().device_name(name);
+        options.restore(&file[..], &phrase, dir.path().join(name), models![Todo]).unwrap().0
+    };
+    let (phone, laptop) = (restore("phone"), restore("laptop"));
+    let phone_node = phone.sync().loopback().start().await.unwrap();
+    let here = phone_node.listen_addresses();
+    let looking = |db: &Db| here.iter().cloned().fold(db.sync().loopback(), SyncOptions::peer);
+    let offer = phone_node.invite_spoken().await.unwrap();
+    let code = offer.code().to_string();
+
+    // Somebody else's device, whose user has a name, is no guest, and costs no try.
+    let other = Db::open(dir.path().join("other"), models![Todo]).unwrap();
+    other.register_user("Grace", "grace@example.org", "correct horse").unwrap();
+    let stays = timeout(PATIENCE, looking(&other).join_spoken(&code)).await.unwrap().map(drop).unwrap_err();
+    assert!(matches!(&stays, Error::Net(NetError::Identity(IdentityError::OtherUser))), "{stays}");
+
+    let joining = timeout(PATIENCE, looking(&laptop).join_spoken(&code)).await.unwrap().unwrap();
+    assert_eq!(timeout(PATIENCE, offer.requested()).await.unwrap().unwrap(), "laptop");
+    let digits = joining.digits().to_string();
+    let (confirmed, finished) =
+        timeout(PATIENCE, async { tokio::join!(offer.confirm(&digits), joining.finish()) }).await.unwrap();
+    confirmed.unwrap();
+    finished.unwrap();
+    laptop.insert(Todo { title: "Finish report".into(), ..Todo::default() }).unwrap();
+    let laptop_node = laptop.sync().loopback().start().await.unwrap();
+    tokio::join!(until(&phone, 2), until(&laptop, 2));
+    laptop_node.stop().await.unwrap();
+    phone_node.stop().await.unwrap();
+}

@@ -27,7 +27,7 @@ pub use devices::DeviceInfo;
 pub use explain::Past;
 pub use live::Watch;
 #[cfg(feature = "net")]
-pub use node::{Joining, Node, SyncOptions};
+pub use node::{Admitting, CardOffer, Joining, Node, SyncOptions};
 pub use options::DbOptions;
 pub use pairing::Admitted;
 pub use queries::Source;

@@ -9,12 +9,14 @@ use tokio::task::JoinHandle;
 use super::Db;
 use super::pairing::{admit, consume};
 use super::replica::StoreReplica;
-use crate::error::Result;
-use crate::identity::pairing::{Digits, Invitation, PairingId, SpokenCode};
+use crate::error::{Error, Result};
+use crate::identity::pairing::{Card, Digits, Invitation, PairingId, SpokenCode};
 use crate::identity::{AddDevice, DeviceKeys};
 use crate::net::{
-    self, Admission, Admitter, LocalChanged, Multiaddr, NodeConfig, NodeEvent, PairingOffer, PeerStatus, SpokenOffer,
+    self, Admission, Admitter, LocalChanged, Multiaddr, NetError, Newcomer, NodeConfig, NodeEvent, PairingOffer,
+    PeerStatus, SpokenOffer,
 };
+use crate::oplog::{DeviceId, UserId};
 use crate::store::Store;
 use crate::sync::ReplicaError;
 
@@ -107,7 +109,8 @@ impl SyncOptions {
     /// one, or one that is refused; [`NetError`](net::NetError) when the other device can't be reached.
     pub async fn join(self, invitation: &str) -> Result<Joining> {
         let invitation = Invitation::from_text(invitation)?;
-        let (keys, name) = self.db.who_joins(Some(invitation.user()))?;
+        self.db.check_can_join(invitation.user())?;
+        let (keys, name) = self.db.who_joins()?;
         let joining = net::join(self.config, invitation, &keys, &name).await?;
         Ok(Joining { db: self.db, keys, joining })
     }
@@ -122,9 +125,27 @@ impl SyncOptions {
     /// one can be reached.
     pub async fn join_spoken(self, code: &str) -> Result<Joining> {
         let code = SpokenCode::parse(code)?;
-        let (keys, name) = self.db.who_joins(None)?;
-        let joining = net::join_spoken(self.config, code, &keys, &name).await?;
+        let (keys, name) = self.db.who_joins()?;
+        let only = self.db.joins_only()?;
+        let joining = net::join_spoken(self.config, code, &keys, &name, only).await?;
         Ok(Joining { db: self.db, keys, joining })
+    }
+
+    /// Shows a code on this device, the new one, for an authorised device to read with [`Node::admit`]: where this one
+    /// has no camera, or its user would rather not type the other one's code. Listens while it is shown.
+    ///
+    /// # Errors
+    /// [`NetError`](net::NetError) when the network can't be used,
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut) when the device's keys are locked.
+    pub async fn offer(mut self) -> Result<CardOffer> {
+        let (keys, name) = self.db.who_joins()?;
+        // The other device will look for this one where it finds it now.
+        self.config.port = self.config.port.or(self.db.store.port()?);
+        let offer = net::offer(self.config, &keys, &name, Arc::new(DbNewcomer(self.db.clone()))).await?;
+        if let Some(port) = offer.port() {
+            self.db.store.remember_port(port)?;
+        }
+        Ok(CardOffer { db: self.db, keys, offer })
     }
 }
 
@@ -155,6 +176,20 @@ impl Node {
     /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
     pub async fn invite_spoken(&self) -> Result<SpokenOffer> {
         Ok(self.node.invite_spoken(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
+    }
+
+    /// Lets in a new device by the code that it shows, its [`Card`](crate::identity::pairing::Card), as text: dials
+    /// it. It then shows six digits; type them into [`Admitting::confirm`].
+    ///
+    /// # Errors
+    /// [`IdentityError`](crate::identity::IdentityError) for a text that is no such code, and for one that is expired,
+    /// used up or withdrawn; [`NetError::BearerUnreachable`](net::NetError::BearerUnreachable) if it can't be reached.
+    pub async fn admit(&self, card: &str) -> Result<Admitting> {
+        let card = Card::from_text(card)?;
+        let keys = self.store.device_keys()?;
+        let admitter = Arc::new(StoreAdmitter(Arc::clone(&self.store)));
+        let admitting = self.node.admit(card, &keys, admitter).await?;
+        Ok(Admitting { store: Arc::clone(&self.store), admitting })
     }
 
     /// What happens from now on. A subscriber that falls 256 events behind loses the oldest.
@@ -236,6 +271,65 @@ impl Joining {
     }
 }
 
+/// A code that this device, the new one, shows, while it listens for who has read it. Dropping it withdraws the code.
+pub struct CardOffer {
+    db: Db,
+    keys: DeviceKeys,
+    offer: net::CardOffer,
+}
+
+impl CardOffer {
+    /// What to show: as a QR code or as text. It is good for five minutes.
+    pub fn card(&self) -> &Card {
+        self.offer.card()
+    }
+
+    /// Waits until an authorised device has read the code. Then show [`Joining::digits`], for the user to type them in
+    /// there.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvitationExpired`](crate::identity::IdentityError::InvitationExpired) once nobody can use the
+    /// code any more; an error if it was read by another user's device than this database can belong to.
+    pub async fn called(self) -> Result<Joining> {
+        let joining = self.offer.called().await.map_err(|error| match error {
+            // The database did not fail: it belongs to another user.
+            NetError::Replica(error) => match error.into_inner().downcast::<Error>() {
+                Ok(error) => *error,
+                Err(error) => NetError::Replica(ReplicaError::new(error)).into(),
+            },
+            error => error.into(),
+        })?;
+        Ok(Joining { db: self.db, keys: self.keys, joining })
+    }
+}
+
+impl fmt::Debug for CardOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.offer.fmt(f)
+    }
+}
+
+/// A new device that shows six digits. Dropping it ends the pairing.
+#[derive(Debug)]
+pub struct Admitting {
+    store: Arc<Store>,
+    admitting: net::Admitting,
+}
+
+impl Admitting {
+    /// Lets the new device in, if `digits` are those that it shows; spaces and hyphens don't matter.
+    ///
+    /// # Errors
+    /// As [`net::Admitting::confirm`]; after
+    /// [`IdentityError::WrongDigits`](crate::identity::IdentityError::WrongDigits) the user may try again.
+    pub async fn confirm(&mut self, digits: &str) -> Result<DeviceId> {
+        let device = self.admitting.confirm(digits).await?;
+        let addresses: Vec<_> = self.admitting.addresses().iter().map(ToString::to_string).collect();
+        self.store.remember_addresses(device, &addresses)?;
+        Ok(device)
+    }
+}
+
 /// Ends tasks with the node that they belong to.
 struct Tasks([JoinHandle<()>; 2]);
 
@@ -259,6 +353,16 @@ async fn remember_addresses(store: Arc<Store>, mut events: broadcast::Receiver<N
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+/// Has this device let in by whoever has read its card, for the network.
+struct DbNewcomer(Db);
+
+impl Newcomer for DbNewcomer {
+    fn consume(&self, user: UserId, pairing: PairingId) -> Result<(), ReplicaError> {
+        self.0.check_can_join(user)?;
+        Ok(consume(&self.0.store, pairing)?)
     }
 }
 

@@ -72,7 +72,7 @@ impl Db {
     /// wrote by itself has found its place.
     pub fn become_device_with(&self, joined: &Joined, keys: &DeviceKeys) -> Result<()> {
         let user = joined.log.user_id();
-        self.check_can_join(Some(user))?;
+        self.check_can_join(user)?;
         if user != self.store.identity()?.user_id() {
             return self.store.join(&joined.log, keys, &joined.space_keys);
         }
@@ -100,11 +100,9 @@ impl Db {
         Ok(self.store.copied()?.filter(|copied| copied.pairs_again))
     }
 
-    /// The keys with which this device asks for admission, and what it calls itself. `user` is whose it would
-    /// be, if that is known.
+    /// The keys with which this device asks for admission, and what it calls itself.
     #[cfg(feature = "net")]
-    pub(super) fn who_joins(&self, user: Option<UserId>) -> Result<(DeviceKeys, String)> {
-        self.check_can_join(user)?;
+    pub(super) fn who_joins(&self) -> Result<(DeviceKeys, String)> {
         let this = self.devices()?.into_iter().find(|device| device.is_this);
         let keys = match self.must_pair_again()? {
             Some(_) => DeviceKeys::generate(self.store.host()),
@@ -114,12 +112,19 @@ impl Db {
     }
 
     /// A database joins a user while its own has no name, and its own user at any time.
-    fn check_can_join(&self, user: Option<UserId>) -> Result<()> {
+    pub(super) fn check_can_join(&self, user: UserId) -> Result<()> {
         let own = self.user()?;
         match own.name {
-            Some(name) if user != Some(own.id) => Err(IdentityError::Registered { name }.into()),
+            Some(name) if user != own.id => Err(IdentityError::Registered { name }.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The only user whose device this one can become, if it has a name already.
+    #[cfg(feature = "net")]
+    pub(super) fn joins_only(&self) -> Result<Option<UserId>> {
+        let own = self.user()?;
+        Ok(own.name.map(|_| own.id))
     }
 }
 

@@ -49,6 +49,9 @@ pub enum NetError {
     /// The inviting device could not be reached in time.
     #[error("the inviting device can't be reached: are both on the same network, is its invitation still shown?")]
     InviterUnreachable,
+    /// The new device could not be reached in time.
+    #[error("the new device can't be reached: are both on the same network, is its code still shown?")]
+    BearerUnreachable,
     /// The other device hung up or said nothing in time, or the invitation expired meanwhile.
     #[error("the pairing was interrupted ({0}): show a new invitation and try again")]
     PairingInterrupted(&'static str),

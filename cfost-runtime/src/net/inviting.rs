@@ -28,7 +28,7 @@ use crate::oplog::{DeviceId, EpochKey, SpaceId};
 use crate::sync::ReplicaError;
 
 /// How often the clock is looked at while an invitation waits for its expiry.
-const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What a pairing needs from the database. All of it is durable when it returns.
 pub trait Admitter: Send + Sync {
@@ -522,7 +522,7 @@ impl Guest {
 }
 
 /// Runs what may block, such as the database, off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReplicaError> + Send + 'static,
 ) -> Result<T, NetError> {
     match tokio::task::spawn_blocking(work).await {

@@ -94,6 +94,8 @@ pub(crate) const PAIRING_STARTS_MAX: u32 = 3;
 pub(crate) const PAIRING_DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Peers on the LAN that a new device with a spoken code asks, those that it was told of included.
 pub(crate) const PAIRING_ASKED_MAX: usize = 32;
+/// Streams of peers that wait for a new device to hear whether they have read its card.
+pub(crate) const OFFERED_MAX: usize = 32;
 /// Time that it gives others to answer once its code was refused.
 pub(crate) const PAIRING_OTHERS_TIMEOUT: Duration = Duration::from_secs(5);
 

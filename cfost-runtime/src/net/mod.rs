@@ -23,6 +23,7 @@
 //!   hold up another.
 //! - Every queue, place and wait has a bound, in `limits`. `docs/network.md` lists them with reasons.
 
+mod admitting;
 mod dial;
 mod door;
 mod error;
@@ -35,6 +36,7 @@ mod known;
 mod limits;
 mod links;
 mod node;
+mod offering;
 mod session;
 mod streams;
 mod swarm;
@@ -44,9 +46,11 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use admitting::Admitting;
 pub use error::NetError;
 pub use event::{NodeEvent, PeerConnection, PeerStatus, Transport};
 pub use inviting::{Admission, Admitter, PairingOffer, SpokenOffer};
 pub use joining::{Joining, join, join_spoken};
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{LocalChanged, Node, NodeConfig};
+pub use offering::{CardOffer, Newcomer, offer};

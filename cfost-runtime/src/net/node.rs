@@ -11,6 +11,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::NetError;
+use super::admitting::{self, Admitting};
 use super::dial::Dialler;
 use super::event::{NodeEvent, PeerStatus};
 use super::inviting::{self, Admitter, OfferParts, OfferSlot, PairingOffer, SpokenOffer};
@@ -20,8 +21,8 @@ use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
 use super::transport;
 use crate::host::Host;
-use crate::identity::pairing::{Invitation, SpokenInviter};
-use crate::identity::{DevicePublic, IdentityError};
+use crate::identity::pairing::{Card, CardReader, Invitation, SpokenInviter};
+use crate::identity::{DeviceKeys, DevicePublic, IdentityError};
 use crate::oplog::UserId;
 use crate::sync::Replica;
 
@@ -87,6 +88,7 @@ pub struct Node {
     shared: Shared,
     offers: OfferSlot,
     host: Host,
+    lan: bool,
     directory: Directory,
     finished: mpsc::Receiver<()>,
 }
@@ -120,11 +122,11 @@ impl Node {
             _alive: alive,
         };
         let offers = OfferSlot::default();
-        let host = config.host;
+        let (host, lan) = (config.host, config.lan);
         let config = SwarmConfig {
             keypair,
             listen: choose_port(&config.listen, config.port, &host).await,
-            lan: config.lan,
+            lan,
             opens: Purpose::Sync,
             served: Served { sync: true, pair: Arc::clone(&offers.served) },
             dialler: Dialler::new(u64::from_le_bytes(host.random())),
@@ -135,7 +137,7 @@ impl Node {
         let _ = timeout(LISTEN_TIMEOUT, &mut swarm.bound).await;
         let directory = keep_devices(shared.clone(), known, swarm.commands.clone());
         let directory = Directory(tokio::spawn(directory));
-        Ok(Self { peer, swarm, shared, offers, host, directory, finished })
+        Ok(Self { peer, swarm, shared, offers, host, lan, directory, finished })
     }
 
     /// This device's peer id, made of its transport key.
@@ -199,6 +201,25 @@ impl Node {
         self.offers.open_spoken(spoken, self.offer_parts(admitter))
     }
 
+    /// Lets in the new device that shows `card`: dials it. It then shows six digits, which the user types into
+    /// [`Admitting::confirm`]. `keys` are this device's own; `admitter` is the database that will let it in.
+    ///
+    /// # Errors
+    /// [`NetError::BearerUnreachable`] after a minute; [`NetError::Identity`] with
+    /// [`IdentityError::InvitationExpired`] or [`IdentityError::PairingRefused`] if the card is used up, expired or
+    /// withdrawn, [`IdentityError::WrongPeer`] if it is this device's own.
+    pub async fn admit(
+        &self,
+        card: Card,
+        keys: &DeviceKeys,
+        admitter: Arc<dyn Admitter>,
+    ) -> Result<Admitting, NetError> {
+        let (user, own) = self.own_keys().await?;
+        let reader = CardReader::new(self.host.clone(), card, user, &own, self.hints())?;
+        let config = NodeConfig { lan: self.lan, host: self.host.clone(), ..NodeConfig::default() };
+        admitting::admit(config, reader, keys, admitter, self.local_changed()).await
+    }
+
     async fn own_keys(&self) -> Result<(UserId, DevicePublic), NetError> {
         let replica = Arc::clone(&self.shared.replica);
         let read = tokio::task::spawn_blocking(move || Ok((replica.identity()?, replica.device())));
@@ -212,15 +233,8 @@ impl Node {
         OfferParts { host, admitter, events, changed: self.local_changed() }
     }
 
-    /// The addresses for an invitation, the most promising first: it has room for a few. Those of this
-    /// machine alone are of use only if there are no others.
     fn hints(&self) -> Vec<String> {
-        let (local, mut reachable): (Vec<_>, Vec<_>) =
-            self.swarm.listening.borrow().iter().cloned().partition(transport::is_loopback);
-        if reachable.is_empty() {
-            reachable = local;
-        }
-        reachable.iter().map(ToString::to_string).collect()
+        hints(&self.swarm.listening.borrow())
     }
 
     /// Sends what is not sent yet, closes all connections, and returns once nothing of this node uses
@@ -291,9 +305,19 @@ impl Serve for Sessions {
     }
 }
 
+/// The addresses for a code, the most promising first: it has room for a few. Those of this machine alone are of use
+/// only if there are no others.
+pub(super) fn hints(listening: &[Multiaddr]) -> Vec<String> {
+    let (local, mut reachable): (Vec<_>, Vec<_>) = listening.iter().cloned().partition(transport::is_loopback);
+    if reachable.is_empty() {
+        reachable = local;
+    }
+    reachable.iter().map(ToString::to_string).collect()
+}
+
 /// Gives all addresses that leave their port open the same one: `wanted` if it is free, or soon will be, or
 /// any that is. If none is found to be, the system chooses, for each its own.
-async fn choose_port(listen: &[Multiaddr], wanted: Option<u16>, host: &Host) -> Vec<Multiaddr> {
+pub(super) async fn choose_port(listen: &[Multiaddr], wanted: Option<u16>, host: &Host) -> Vec<Multiaddr> {
     let on_port = |port| listen.iter().map(|address| transport::with_port(address, port)).collect::<Vec<_>>();
     let is_free = |chosen: &[Multiaddr]| {
         let mut changed = chosen.iter().zip(listen).filter(|(chosen, asked)| chosen != asked);

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::host::{Host, ManualClock};
 use cfost_runtime::identity::pairing::{
-    Greeting, Invitation, Inviter, InviterEvent, Joiner, JoinerEvent, SpokenCode, SpokenInviter, SpokenJoiner,
+    BearerEvent, Card, CardBearer, CardReader, Greeting, Invitation, Inviter, InviterEvent, Joiner, JoinerEvent,
+    ReaderEvent, SpokenCode, SpokenInviter, SpokenJoiner,
 };
 use cfost_runtime::identity::{Body, DeviceKeys, IdentityLog};
 use cfost_runtime::oplog::{EpochKey, SpaceId};
@@ -185,6 +186,94 @@ pub(super) fn spoken_hears(bytes: &[u8]) -> bool {
 
 pub(super) fn spoken_hears_seeds() -> Vec<Vec<u8>> {
     vec![staged(0, &SPOKEN.greet), staged(1, &SPOKEN.proof), staged(2, &SPOKEN.offer)]
+}
+
+/// What was said in a pairing by card, up to the proof.
+struct Shown {
+    text: String,
+    call: Vec<u8>,
+    ready: Vec<u8>,
+    tried: Vec<u8>,
+    proof: Vec<u8>,
+}
+
+static SHOWN: LazyLock<Shown> = LazyLock::new(|| {
+    let (mut bearer, mut reader) = (bearer(), reader());
+    let phone = USER.phone.public().transport;
+    let call = reader.start(&tablet().public().transport).expect("the tablet is who it dials");
+    let (digits, ready) = called(&mut bearer, &call);
+    reader.receive(&ready).expect("a seed is valid");
+    let tried = reader.confirm(&digits).expect("six digits");
+    let Ok(BearerEvent::Answer(proof)) = bearer.receive(&phone, &tried) else { panic!("a seed is valid") };
+    assert!(matches!(reader.receive(&proof), Ok(ReaderEvent::Confirmed(_))));
+    Shown { text: bearer.card().to_text(), call, ready, tried, proof }
+});
+
+fn bearer() -> CardBearer {
+    let hints = ["/ip4/192.0.2.2/tcp/4001".to_owned()];
+    CardBearer::new(host(16), tablet(), "tablet", hints).expect("a good name")
+}
+
+fn reader() -> CardReader {
+    let card = bearer().card().clone();
+    CardReader::new(host(17), card, USER.log.user_id(), &USER.phone.public(), []).expect("it has not expired")
+}
+
+/// A bearer that shows its digits, and its answer.
+fn called(bearer: &mut CardBearer, call: &[u8]) -> (String, Vec<u8>) {
+    bearer.receive(&USER.phone.public().transport, call).expect("a seed is valid");
+    let (digits, ready) = bearer.consumed().expect("the pairing is recorded");
+    (digits.to_string(), ready)
+}
+
+/// A card that is accepted means the same in its own spelling.
+pub(super) fn card_text(bytes: &[u8]) -> bool {
+    let Some(card) = std::str::from_utf8(bytes).ok().and_then(|text| Card::from_text(text).ok()) else {
+        return false;
+    };
+    let text = card.to_text();
+    assert_eq!(Card::from_text(&text).expect("its own text is a card").to_text(), text);
+    true
+}
+
+pub(super) fn card_text_seeds() -> Vec<Vec<u8>> {
+    vec![SHOWN.text.to_lowercase().into_bytes(), SHOWN.text.clone().into_bytes()]
+}
+
+/// By card, neither side goes on with anybody but who was read and who has read it: the first byte says whether the
+/// others are a call, its answer, a try or a proof.
+pub(super) fn card_hears(bytes: &[u8]) -> bool {
+    let Some((&stage, message)) = bytes.split_first() else { return false };
+    let (phone, tablet) = (USER.phone.public().transport, tablet().public().transport);
+    let (mut bearer, mut reader) = (bearer(), reader());
+    if stage % 4 == 0 {
+        let good = bearer.receive(&phone, message).is_ok();
+        assert!(!good || message == SHOWN.call, "someone who hasn't seen the card was heard");
+        return good;
+    }
+    reader.start(&tablet).expect("the tablet is who it dials");
+    if stage % 4 == 1 {
+        let good = reader.receive(message).is_ok();
+        assert!(!good || message == SHOWN.ready, "someone who doesn't show the card was believed");
+        return good;
+    }
+    let (digits, ready) = called(&mut bearer, &SHOWN.call);
+    reader.receive(&ready).expect("a seed is valid");
+    reader.confirm(&digits).expect("six digits");
+    if stage % 4 == 2 {
+        // Any element is answered; but the answer to another one than the phone's is worth nothing to the phone.
+        let Ok(BearerEvent::Answer(proof)) = bearer.receive(&phone, message) else { return false };
+        let good = reader.receive(&proof).is_ok();
+        assert_eq!(good, message == SHOWN.tried);
+        return good;
+    }
+    let good = reader.receive(message).is_ok();
+    assert!(!good || message == SHOWN.proof, "someone who doesn't know the digits was let in");
+    good
+}
+
+pub(super) fn card_hears_seeds() -> Vec<Vec<u8>> {
+    vec![staged(0, &SHOWN.call), staged(1, &SHOWN.ready), staged(2, &SHOWN.tried), staged(3, &SHOWN.proof)]
 }
 
 fn staged(stage: u8, message: &[u8]) -> Vec<u8> {

@@ -38,7 +38,7 @@ async fn a_new_device_finds_who_shows_the_code_on_a_lan() {
     let _other_code = neighbour.invite_spoken(others[0].clone() as Arc<dyn Admitter>).await.unwrap();
     let keys = DeviceKeys::generate(&devices[0].host);
     let code = SpokenCode::parse(&offer.code().to_string()).unwrap();
-    let mut joining = join_spoken(config(&devices[0]), code, &keys, "laptop").await.unwrap();
+    let mut joining = join_spoken(config(&devices[0]), code, &keys, "laptop", None).await.unwrap();
     assert_eq!(offer.requested().await.unwrap(), "laptop");
     let digits = joining.digits().to_string();
     let side_of_laptop = async {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout)] // Seeds and figures are for whoever reads a failure.
 
+mod card;
 mod fleet;
 mod hostile;
 mod lan;

@@ -25,7 +25,7 @@ fn config(replica: &MemoryReplica, addresses: Vec<Multiaddr>) -> NodeConfig {
 async fn type_in(replica: &MemoryReplica, at: Vec<Multiaddr>, code: &str) -> (DeviceKeys, Result<Joining, NetError>) {
     let keys = DeviceKeys::generate(&replica.host);
     let code = SpokenCode::parse(code).unwrap();
-    let joining = join_spoken(config(replica, at), code, &keys, "laptop").await;
+    let joining = join_spoken(config(replica, at), code, &keys, "laptop", None).await;
     (keys, joining)
 }
 
