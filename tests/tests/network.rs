@@ -159,11 +159,11 @@ async fn two_devices_restored_from_one_backup_meet_by_a_spoken_code() {
     let phrase = lost.register_user("Ada", "ada@example.org", "correct horse").unwrap().recovery_phrase;
     lost.insert(Todo { title: "Buy groceries".into(), ..Todo::default() }).unwrap();
     let mut file = Vec::new();
-    lost.backup(&mut file).unwrap();
+    lost.backup(&mut file, &cfost::backup::Recipient::Phrase).unwrap();
     drop(lost);
     let restore = |name: &str| {
         let options = Db::options().device_name(name);
-        options.restore(&file[..], &phrase, dir.path().join(name), models![Todo]).unwrap().0
+        options.restore(&file[..], dir.path().join(name), models![Todo], &phrase).unwrap()
     };
     let (phone, laptop) = (restore("phone"), restore("laptop"));
     let phone_node = phone.sync().loopback().start().await.unwrap();

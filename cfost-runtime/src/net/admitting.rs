@@ -86,7 +86,7 @@ impl Admitting {
             return Err(IdentityError::OutOfTurn.into());
         };
         let admitter = Arc::clone(&self.admitter);
-        let admission = blocking(move || admitter.admit(request)).await?;
+        let admission = blocking(move || admitter.admit(*request)).await?;
         // The other devices are to know the new one before it calls them.
         self.changed.notify_identity();
         let keys: Vec<_> = admission.space_keys.iter().map(|(space, key)| (*space, key)).collect();

@@ -57,7 +57,7 @@ impl Kind {
     }
 
     /// The canonical bytes in what was scanned, pasted or typed.
-    pub(super) fn from_text(&self, text: &str) -> Result<Zeroizing<Vec<u8>>> {
+    pub(super) fn read(&self, text: &str) -> Result<Zeroizing<Vec<u8>>> {
         let refuse = |problem| Err(IdentityError::InvitationText { problem });
         let text = text.trim();
         if text.len() > INVITATION_TEXT_BYTES_MAX {

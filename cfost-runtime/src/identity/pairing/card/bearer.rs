@@ -48,7 +48,7 @@ pub struct CardBearer {
 
 enum State {
     Open,
-    Called { caller: Caller, transcript: Transcript },
+    Called { caller: Caller, transcript: Box<Transcript> },
     Confirming { caller: Caller, said: [u8; 32], tries_left: u32, until_ms: u64, joiner: Option<Box<Joiner>> },
     Closed,
 }
@@ -122,7 +122,7 @@ impl CardBearer {
             Message::Call(call) => call,
             other => return Err(other.unexpected()),
         };
-        let transcript = self.check(peer, &call)?;
+        let transcript = Box::new(self.check(peer, &call)?);
         let Call { user, hints, .. } = *call;
         self.state = State::Called { caller: Caller { peer: *peer, user, hints }, transcript };
         Ok(BearerEvent::Called { user, pairing: self.card.pairing() })

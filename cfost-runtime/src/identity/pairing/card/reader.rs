@@ -21,7 +21,7 @@ pub enum ReaderEvent {
     AskDigits,
     /// The digits are those that the new device shows. Add it to the identity log and store it, after which
     /// [`CardReader::admit`] follows.
-    Confirmed(AddDevice),
+    Confirmed(Box<AddDevice>),
     /// The new device has stored everything: the pairing is over.
     Joined(DeviceId),
 }
@@ -39,9 +39,9 @@ pub struct CardReader {
 
 enum State {
     Ready,
-    Called(Transcript),
+    Called(Box<Transcript>),
     Asking { said: [u8; 32] },
-    Trying { said: [u8; 32], exchange: Exchange, element: [u8; ELEMENT_BYTES] },
+    Trying { said: [u8; 32], exchange: Box<Exchange>, element: [u8; ELEMENT_BYTES] },
     Confirmed { inviter: Box<Inviter>, challenge: Vec<u8> },
     Closed,
 }
@@ -107,7 +107,7 @@ impl CardReader {
         let mut message = call.statement();
         transcript.absorb(&message);
         message.extend_from_slice(&transcript.mac(Proof::Call));
-        self.state = State::Called(transcript);
+        self.state = State::Called(Box::new(transcript));
         Ok(message)
     }
 
@@ -132,7 +132,7 @@ impl CardReader {
             said: Some(said),
         };
         let (exchange, element) = Exchange::begin(&self.host, digits.to_ascii().as_slice(), parties, Side::Inviter);
-        self.state = State::Trying { said, exchange, element };
+        self.state = State::Trying { said, exchange: Box::new(exchange), element };
         Ok(message::try_digits(&element))
     }
 
@@ -157,7 +157,7 @@ impl CardReader {
                 if element[1..] == theirs[1..] {
                     return Err(IdentityError::WrongPeer);
                 }
-                self.proved(said, exchange, &theirs, start)
+                self.proved(said, *exchange, &theirs, start)
             }
             (State::Confirmed { mut inviter, .. }, Message::Done { .. }) => {
                 match inviter.receive(self.card.bearer_transport(), bytes)? {
@@ -195,7 +195,7 @@ impl CardReader {
         let challenge = inviter.consumed()?;
         let request = inviter.confirmed()?;
         self.state = State::Confirmed { inviter: Box::new(inviter), challenge };
-        Ok(ReaderEvent::Confirmed(request))
+        Ok(ReaderEvent::Confirmed(Box::new(request)))
     }
 
     /// Lets the confirmed device in: the messages to send, in order. `log` must already have the device, and be

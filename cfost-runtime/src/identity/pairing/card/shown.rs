@@ -79,7 +79,7 @@ impl Card {
     /// [`IdentityError::Version`]: crate::identity::IdentityError::Version
     /// [`IdentityError::Malformed`]: crate::identity::IdentityError::Malformed
     pub fn from_text(text: &str) -> Result<Self> {
-        Self::from_bytes(&CARD.from_text(text)?)
+        Self::from_bytes(&CARD.read(text)?)
     }
 
     /// The QR code for a terminal with a dark background: two modules a character, with the quiet zone.

@@ -94,7 +94,7 @@ impl Phone {
         let tried = self.reader.confirm(typed)?;
         let answer = laptop.answer(&self.transport(), &tried)?;
         let ReaderEvent::Confirmed(request) = self.reader.receive(&answer)? else { panic!("an answer to a try") };
-        let entry = self.log.author(&self.keys, Body::AddDevice(request), at(60))?;
+        let entry = self.log.author(&self.keys, Body::AddDevice(*request), at(60))?;
         self.log.insert(entry.as_bytes())?;
         let (space, key) = home_key(&self.log);
         self.reader.admit(&self.log, &[(space, &key)])
