@@ -19,3 +19,5 @@ pub use entry::{Role, SpaceBody, SpaceEntry};
 pub use epochs::SpaceEpoch;
 pub use log::SpaceLog;
 pub use members::{Ended, Limit, Members};
+#[cfg(test)]
+pub(super) use say::{Act, Fact, Say};

@@ -1,5 +1,7 @@
 //! Stories of spaces that several users share.
 
+mod model;
+mod property;
 mod roles;
 
 use std::sync::Arc;
