@@ -21,6 +21,7 @@ use super::table::Table;
 use super::{Registry, Store, StoreError, copies, counted, fork, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
+use crate::identity::IdentityLog;
 use crate::oplog::limits::{RUN_BYTES_MAX, RUN_CHANGES_MAX, SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
 use crate::oplog::{
     Chain, ChangeId, DeviceId, Frontier, Head, LogId, OplogError, PackedChange, Run, SpaceId, VerifiedChange,
@@ -244,9 +245,7 @@ fn take_in_run(
     run: &Run,
     applied: &mut Applied,
 ) -> Result<Result<(), Refusal>> {
-    // Also of a device that is one no more: what doesn't count is kept and relayed all the same.
-    let is_author = state.secrets.identity().known_device(DeviceId::of_key(&run.author)).is_some();
-    if !is_author || run.space != state.secrets.home() {
+    if !is_author(&state.secrets, run) {
         return Ok(Err(Refusal::Author));
     }
     if run.last_seq() > SEQ_MAX {
@@ -288,8 +287,28 @@ fn take_in_run(
     Ok(Ok(()))
 }
 
-/// Keeps the commitments to the keys of a verified run; none may contradict one that is known.
+/// Whether a run is by a device of somebody who is in its space, or was. Also of one that is a device no more: what
+/// doesn't count is kept and relayed all the same.
+fn is_author(secrets: &Secrets, run: &Run) -> bool {
+    let device = DeviceId::of_key(&run.author);
+    let is_of = |identity: &IdentityLog| identity.known_device(device).is_some();
+    if run.space == secrets.home() {
+        return is_of(secrets.identity());
+    }
+    let members = secrets.members(run.space);
+    members.is_some_and(|members| members.named().any(|(user, _)| secrets.users.get(user).is_some_and(|log| is_of(log))))
+}
+
+/// Keeps the commitments to the keys of a verified run; none may contradict one that is known. In a space that several
+/// users are in they are those that its members log says: nobody's word on another's epoch is taken.
 pub(super) fn learn_commitments(conn: &Connection, state: &mut State, run: &Run) -> Result<Result<(), Refusal>> {
+    if run.space != state.secrets.home() {
+        let members = state.secrets.members(run.space);
+        let begun = |epoch| members.as_ref().and_then(|members| members.commitment(epoch));
+        if run.epochs.iter().any(|(epoch, commitment)| begun(*epoch) != Some(*commitment)) {
+            return Ok(Err(Refusal::Author));
+        }
+    }
     for (epoch, commitment) in &run.epochs {
         if state.secrets.commitment(run.space, *epoch).is_some_and(|known| known != *commitment) {
             let wrong = OplogError::WrongKey { log: run.log, seq: run.first_seq, epoch: *epoch };

@@ -188,10 +188,11 @@ impl<'a> Explainer<'a> {
     }
 
     pub(super) fn written(&self, entry: &OplogEntry) -> Written {
-        let name = self.state.secrets.identity().known_device(entry.device_id).map(|device| device.name.clone());
+        let known = self.state.secrets.users.of_device(entry.device_id).next();
         Written {
             device: entry.device_id,
-            device_name: name.unwrap_or_else(|| entry.device_id.to_string()),
+            device_name: known.map_or_else(|| entry.device_id.to_string(), |(_, device)| device.name.clone()),
+            user: known.map(|(user, _)| user),
             timestamp: entry.timestamp,
             op: entry.id,
         }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::OpId;
 use crate::clock::Timestamp;
-use crate::oplog::{DeviceId, OpKind};
+use crate::oplog::{DeviceId, OpKind, UserId};
 use crate::schema::{MergeRule, Value};
 
 /// How many characters of a value the text shows.
@@ -58,6 +58,8 @@ pub struct Written {
     pub device: DeviceId,
     /// What its user calls it.
     pub device_name: String,
+    /// The user whose device it is, or was; `None` if that isn't known here any more.
+    pub user: Option<UserId>,
     /// When, by the device's hybrid clock.
     pub timestamp: Timestamp,
     /// The op that wrote it.

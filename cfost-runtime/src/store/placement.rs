@@ -29,6 +29,8 @@ use super::hidden::{Hidden, decode_hidden};
 use super::history::RowKey;
 use super::rows::{Place, Rows};
 use super::table::Table;
+#[cfg(feature = "text")]
+use super::write::WriteTx;
 use super::{Registry, StoreError, bases};
 use crate::crdt::RowClock;
 use crate::oplog::{Op, OpKind, SpaceId};
@@ -127,6 +129,14 @@ fn forget_kept(conn: &Connection, table: &Table, id: &Uuid) -> Result<(), StoreE
             .execute((&child.name, id.as_bytes()))?;
     }
     bases::forget(conn, name, id)
+}
+
+impl WriteTx<'_> {
+    /// The space whose ops made a row what it is; `None` if no op has touched it.
+    #[cfg(feature = "text")]
+    pub(super) fn space_of_row(&mut self, row: RowKey) -> Result<Option<SpaceId>, StoreError> {
+        self.rows.space_of(row, &self.state.registry, &self.state.hidden)
+    }
 }
 
 impl Applier<'_> {

@@ -36,7 +36,7 @@ use crate::crdt::{Life, Row, RowClock};
 use crate::error::{Error, Result};
 #[cfg(feature = "text")]
 use crate::oplog::LogId;
-use crate::oplog::{OpKind, Opener, PackedChange};
+use crate::oplog::{OpKind, Opener, PackedChange, SpaceId};
 #[cfg(feature = "text")]
 use crate::schema::ModelSchema;
 use crate::schema::{Element, MergeRule, RowValues, Value, ValueRef};
@@ -91,10 +91,26 @@ struct Touch {
     columns: BTreeSet<String>,
 }
 
-/// The changes of one transaction.
-struct Group {
+/// The changes of one transaction in one space.
+struct Part {
     log: LogRow,
     seqs: RangeInclusive<u64>,
+}
+
+/// The changes of one transaction: a part in each space that it wrote to.
+struct Group(Vec<Part>);
+
+impl Group {
+    /// The log in which the transaction wrote to a space.
+    #[cfg(feature = "text")]
+    fn of(&self, space: Option<SpaceId>) -> Option<LogId> {
+        self.0.iter().find(|part| Some(part.log.space) == space).map(|part| part.log.id)
+    }
+
+    /// Whether a change is of the transaction.
+    fn has(&self, log: &LogRow, seq: u64) -> bool {
+        self.0.iter().any(|part| part.log.number == log.number && part.seqs.contains(&seq))
+    }
 }
 
 impl Store {
@@ -112,10 +128,13 @@ impl Store {
 /// Makes what this device has written so far final: it wrote the rows for another reason than to change
 /// them.
 pub(super) fn forbid(conn: &Connection, state: &State) -> Result<(), StoreError> {
-    set_meta(conn, UNDO_AFTER, position(state.own.home().number, state.own.home().chain.head.seq))
+    set_meta(conn, UNDO_SINCE, state.hlc.last().as_u64() as i64)
 }
 
-/// In `cfost_meta`: the position up to which the own log can't be undone.
+/// In `cfost_meta`: transactions that began up to this time can't be undone.
+const UNDO_SINCE: &str = "undo_since";
+
+/// The same as builds of the first format wrote it: the position in the log of then up to which it can't be undone.
 const UNDO_AFTER: &str = "undo_after";
 
 fn undo(tx: &mut WriteTx<'_>, tables: &[Table]) -> Result<Undone> {
@@ -139,21 +158,33 @@ fn undo(tx: &mut WriteTx<'_>, tables: &[Table]) -> Result<Undone> {
 
 /// The last transaction of this device that can be undone.
 fn last_group(conn: &Connection, state: &State) -> Result<Option<Group>> {
-    let own = state.registry.get(state.own.home().number).filter(|log| log.head.seq > 0);
-    // A log is new after a restore: the device's last change is in the one before it then.
-    let former = || {
-        let of_device = |log: &&LogRow| log.device == state.secrets.device && log.applied_seq > 0;
-        state.registry.iter().filter(of_device).max_by_key(|log| log.last_at)
-    };
-    let Some(log) = own.or_else(former) else { return Ok(None) };
-    let last = log.applied_seq;
-    if let Some(forbidden) = meta::<i64>(conn, UNDO_AFTER)?
-        && log_of(forbidden) == log.number
-        && seq_of(forbidden) >= last
-    {
-        return Ok(None);
+    // A log is new after a restore: the device's last change in a space is in the one before it then.
+    let mut newest = BTreeMap::<SpaceId, &LogRow>::new();
+    for log in state.registry.iter().filter(|log| log.device == state.secrets.device && log.applied_seq > 0) {
+        let known = newest.entry(log.space).or_insert(log);
+        if known.last_at < log.last_at {
+            *known = log;
+        }
     }
+    let since = meta::<i64>(conn, UNDO_SINCE)?.map_or(Timestamp::ZERO, |since| Timestamp::from_u64(since as u64));
+    let mut parts = Vec::new();
+    for log in newest.into_values() {
+        let part = last_part(conn, log)?;
+        let began = began_at(conn, state, &part)?;
+        if began > since && !is_forbidden(conn, &part)? {
+            parts.push((began, part));
+        }
+    }
+    // What a transaction writes begins at one time in all spaces, which no other transaction of the device has.
+    let Some(last) = parts.iter().map(|(began, _)| *began).max() else { return Ok(None) };
+    let parts = parts.into_iter().filter(|(began, _)| *began == last).map(|(_, part)| part);
+    Ok(Some(Group(parts.collect())))
+}
+
+/// The changes of the last transaction in a log.
+fn last_part(conn: &Connection, log: &LogRow) -> Result<Part> {
     let mut select = conn.prepare_cached("SELECT change FROM cfost_changes WHERE position = ?1")?;
+    let last = log.applied_seq;
     let mut first = last;
     while first > 1 {
         let packed: Option<Vec<u8>> =
@@ -167,7 +198,27 @@ fn last_group(conn: &Connection, state: &State) -> Result<Option<Group>> {
         }
         first -= 1;
     }
-    Ok(Some(Group { log: log.clone(), seqs: first..=last }))
+    Ok(Part { log: log.clone(), seqs: first..=last })
+}
+
+/// When a transaction began, by its changes in one space.
+fn began_at(conn: &Connection, state: &State, part: &Part) -> Result<Timestamp, StoreError> {
+    let (mut began, mut opener, first) = (Timestamp::MAX, Opener::new(), *part.seqs.start());
+    let after = changes::head_at(conn, &part.log, &state.secrets, first - 1)?;
+    changes::walk(conn, &part.log, &state.secrets, after, first, |stored| {
+        read_change(&part.log, &stored, &state.secrets, &mut opener, &|_, _| true, &mut |entry| {
+            began = began.min(entry.timestamp);
+            Ok(())
+        })?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(began)
+}
+
+fn is_forbidden(conn: &Connection, part: &Part) -> Result<bool, StoreError> {
+    let forbidden = meta::<i64>(conn, UNDO_AFTER)?;
+    let is_within = |at: i64| log_of(at) == part.log.number && seq_of(at) >= *part.seqs.end();
+    Ok(forbidden.is_some_and(is_within))
 }
 
 /// The rows that a transaction touched, and when it began.
@@ -179,21 +230,23 @@ fn touched_rows(
 ) -> Result<(Timestamp, BTreeMap<RowKey, Touch>), StoreError> {
     let (mut began, mut touched) = (Timestamp::MAX, BTreeMap::<RowKey, Touch>::new());
     let (mut opener, mut ops) = (Opener::new(), 0);
-    let after = changes::head_at(conn, &group.log, &state.secrets, group.seqs.start() - 1)?;
-    changes::walk(conn, &group.log, &state.secrets, after, *group.seqs.end(), |stored| {
-        read_change(&group.log, &stored, &state.secrets, &mut opener, &|_, _| true, &mut |entry| {
-            (began, ops) = (began.min(entry.timestamp), ops + 1);
-            if let Some(table) = tables.iter().position(|table| table.schema.table == entry.table) {
-                let new = || Touch { order: ops, ..Touch::default() };
-                let touch = touched.entry((table, entry.row_id)).or_insert_with(new);
-                touch.inserted |= entry.op_type == OpKind::Create;
-                let data = tables[table].forms.translated(entry.data, entry.op_type, entry.schema_version);
-                touch.columns.extend(data.into_iter().map(|(name, _)| name));
-            }
-            Ok(())
+    for Part { log, seqs } in &group.0 {
+        let after = changes::head_at(conn, log, &state.secrets, seqs.start() - 1)?;
+        changes::walk(conn, log, &state.secrets, after, *seqs.end(), |stored| {
+            read_change(log, &stored, &state.secrets, &mut opener, &|_, _| true, &mut |entry| {
+                (began, ops) = (began.min(entry.timestamp), ops + 1);
+                if let Some(table) = tables.iter().position(|table| table.schema.table == entry.table) {
+                    let new = || Touch { order: ops, ..Touch::default() };
+                    let touch = touched.entry((table, entry.row_id)).or_insert_with(new);
+                    touch.inserted |= entry.op_type == OpKind::Create;
+                    let data = tables[table].forms.translated(entry.data, entry.op_type, entry.schema_version);
+                    touch.columns.extend(data.into_iter().map(|(name, _)| name));
+                }
+                Ok(())
+            })?;
+            Ok(ControlFlow::Continue(()))
         })?;
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     Ok((began, touched))
 }
 
@@ -220,7 +273,7 @@ fn rows_without(
         secrets: &state.secrets,
     };
     visit_changes(conn, tables, state, rows, &mut |log, stored| {
-        if log.number == group.log.number && group.seqs.contains(&stored.header.seq()) {
+        if group.has(log, stored.header.seq()) {
             return Ok(());
         }
         applier.apply_alone(stored, &mut context, log.number)
@@ -254,7 +307,10 @@ fn plan(
         }
         let earlier = Earlier { row, collections };
         #[cfg(feature = "text")]
-        let texts = texts_before(&without, tx.connection(), tables[table].schema, id, group)?;
+        let texts = match group.of(tx.space_of_row((table, id))?) {
+            Some(log) => texts_before(&without, tx.connection(), tables[table].schema, id, log)?,
+            None => Vec::new(),
+        };
         undoings.push(Undoing {
             table,
             id,
@@ -279,9 +335,9 @@ fn texts_before(
     now: &Connection,
     schema: &'static ModelSchema,
     row: Uuid,
-    group: &Group,
+    log: LogId,
 ) -> Result<Vec<TextUndo>, StoreError> {
-    let peer = peer_of(group.log.id.as_bytes());
+    let peer = peer_of(log.as_bytes());
     let texts = schema.columns.iter().enumerate().filter(|(_, column)| column.rule == MergeRule::Text);
     let of_column = |column| {
         let at = TextAt::new(schema, column, row);
@@ -293,7 +349,7 @@ fn texts_before(
             None if generation.is_none_or(|generation| generation.writer != peer) => Some(0),
             None => None,
         };
-        Ok(TextUndo { column, log: group.log.id, from })
+        Ok(TextUndo { column, log, from })
     };
     texts.map(|(column, _)| of_column(column)).collect()
 }
