@@ -96,3 +96,28 @@ fn rows_that_are_made_from_values_and_deleted_for_good_keep_the_laws() {
 fn several_models_keep_the_laws_together() {
     testing::merge_laws_of(models![Todo, Contact]);
 }
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "boards", version = 1, space)]
+struct Board {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+}
+
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "cards", version = 1, space = board)]
+struct Card {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(references = Board, on_delete = cascade)]
+    board: Uuid,
+    title: String,
+}
+
+#[test]
+fn models_of_spaces_keep_the_laws_and_agree_in_fleets() {
+    testing::merge_laws_of(models![Board, Card]);
+    let report = testing::Fleet::of(&[&models![Board, Card]]).devices(3).steps(60).seed(7).run();
+    assert!(report.changes > 0);
+}

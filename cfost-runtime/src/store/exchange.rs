@@ -296,7 +296,8 @@ fn is_author(secrets: &Secrets, run: &Run) -> bool {
         return is_of(secrets.identity());
     }
     let members = secrets.members(run.space);
-    members.is_some_and(|members| members.named().any(|(user, _)| secrets.users.get(user).is_some_and(|log| is_of(log))))
+    members
+        .is_some_and(|members| members.named().any(|(user, _)| secrets.users.get(user).is_some_and(|log| is_of(log))))
 }
 
 /// Keeps the commitments to the keys of a verified run; none may contradict one that is known. In a space that several

@@ -131,9 +131,9 @@ fn forget_kept(conn: &Connection, table: &Table, id: &Uuid) -> Result<(), StoreE
     bases::forget(conn, name, id)
 }
 
+#[cfg(feature = "text")]
 impl WriteTx<'_> {
     /// The space whose ops made a row what it is; `None` if no op has touched it.
-    #[cfg(feature = "text")]
     pub(super) fn space_of_row(&mut self, row: RowKey) -> Result<Option<SpaceId>, StoreError> {
         self.rows.space_of(row, &self.state.registry, &self.state.hidden)
     }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::oplog::{LogId, Run};
-use crate::schema::{ColumnSchema, Model, ModelSchema, Synced};
+use crate::schema::{ColumnSchema, Model, ModelSchema, Placement, Synced};
 use crate::sync::{Replica, Seqs};
 
 /// How many stories are played, each from its own seed.
@@ -42,7 +42,8 @@ pub(super) const SEED_VARIABLE: &str = "CFOST_SEED";
 ///
 /// What is generated are values that the columns can hold, not values of the fields' types: an enum's column
 /// is given texts that are none of its variants. References to models that aren't given are taken for plain
-/// columns; see [`merge_laws_of`].
+/// columns; see [`merge_laws_of`]. All rows live in the home space of the one user that the devices have, whatever the
+/// model says of spaces: rows merge the same in all of them.
 ///
 /// The stories are the same on every run. `CFOST_SEED=7 cargo test` plays the one of seed 7 alone.
 ///
@@ -77,23 +78,24 @@ pub(super) fn chosen_seed() -> Option<u64> {
     Some(seed.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE} is '{seed}': set it to a seed, a number")))
 }
 
-/// The models without references to others than these.
+/// The models without references to others than these, their rows all in the home space.
 pub(super) fn alone(models: &[Model]) -> Vec<Model> {
     let known = |column: &ColumnSchema| {
         let named = column.reference.map(|reference| reference.table);
         named.is_none_or(|table| models.iter().any(|model| model.schema.table == table))
     };
     let alone = |model: &Model| {
-        if model.schema.columns.iter().all(known) {
+        let schema = model.schema;
+        if schema.columns.iter().all(known) && schema.space == Placement::Home {
             return *model;
         }
-        let columns = model.schema.columns.iter().map(|column| {
+        let columns = schema.columns.iter().map(|column| {
             let reference = column.reference.filter(|_| known(column));
-            ColumnSchema { reference, ..*column }
+            ColumnSchema { reference, immutable: schema.keeps(column), ..*column }
         });
         // A schema lives as long as the process, also one that a test makes.
         let columns: &'static [ColumnSchema] = Box::leak(columns.collect());
-        Model { schema: Box::leak(Box::new(ModelSchema { columns, ..*model.schema })) }
+        Model { schema: Box::leak(Box::new(ModelSchema { columns, space: Placement::Home, ..*schema })) }
     };
     models.iter().map(alone).collect()
 }

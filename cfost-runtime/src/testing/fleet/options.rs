@@ -38,7 +38,8 @@ const DEVICES_MAX: usize = 64;
 ///
 /// What is generated are values that the columns can hold, and that the upgrade functions take, but else not values of
 /// the fields' types: an enum's column is given texts that are none of its variants, unless [`FleetOptions::values`] says
-/// which there are. References to models that aren't given are taken for plain columns.
+/// which there are. References to models that aren't given are taken for plain columns, and all rows live in the home
+/// space of the one user, where they merge as in any other: sharing is for stories of the app's own.
 /// [`Fleet`] says how an app keeps the structs of its earlier versions, and plays stories of the app's own.
 ///
 /// Devices sign and verify: without `curve25519-dalek.opt-level = 3` under `[profile.dev.package]` in the app's
