@@ -7,7 +7,7 @@ use crate::backup::BackupError;
 use crate::identity::IdentityError;
 #[cfg(feature = "net")]
 use crate::net::NetError;
-use crate::oplog::OplogError;
+use crate::oplog::{OplogError, SpaceId};
 use crate::schema::ValueError;
 use crate::store::{HistoryError, StoreError};
 use crate::sync::SyncError;
@@ -88,6 +88,25 @@ pub enum Error {
         given: Uuid,
         /// The id that its values give it.
         derived: Uuid,
+    },
+    /// A row that is a space was inserted with an id of the app's.
+    #[error("each '{model}' is a space, which mints its id: leave the id nil, and not {given}")]
+    SpaceIdGiven {
+        /// The struct.
+        model: &'static str,
+        /// The id that the row was given.
+        given: Uuid,
+    },
+    /// A row was to be written into a space that isn't known here.
+    #[error(
+        "this '{model}' would be in space {space}, which isn't known here: give it the id of a row that is a space, \
+         and that this user has inserted or was invited to"
+    )]
+    UnknownSpace {
+        /// The struct.
+        model: &'static str,
+        /// The space.
+        space: SpaceId,
     },
     /// A write refers to a row that isn't there.
     #[error(

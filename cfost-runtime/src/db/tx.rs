@@ -11,7 +11,9 @@ use crate::query::Sql;
 use crate::schema::{RowId, Synced};
 use crate::store::{Stored, Table, WriteTx};
 
-/// A writing transaction: all of it is committed and replicated as one change, or none of it.
+/// A writing transaction: all of it is committed and replicated as one change, or none of it. If it writes rows of
+/// several spaces it is one change in each: here all of them or none, while another device may share some of the
+/// spaces only.
 pub struct Tx<'a> {
     inner: WriteTx<'a>,
 }
@@ -43,11 +45,15 @@ impl<'a> Tx<'a> {
         self.inner.tables()
     }
 
-    /// Inserts a row and returns it; a nil id is replaced by a new UUIDv7.
+    /// Inserts a row and returns it; a nil id is replaced by a new UUIDv7. A row of a model with `#[synced(space)]`
+    /// founds a space of this user's, whose id it has.
     ///
     /// # Errors
     /// [`Error::Exists`] if there is a row with its id, [`Error::Unstorable`] for a value that can't
-    /// be stored.
+    /// be stored. For a row of another space than home: [`Error::UnknownSpace`] if that isn't known here, and
+    /// [`NotMember`](crate::identity::IdentityError::NotMember) or
+    /// [`RoleTooLow`](crate::identity::IdentityError::RoleTooLow) if the user may not write there;
+    /// [`Error::SpaceIdGiven`] for a space with an id of the app's.
     pub fn insert<M: Synced>(&mut self, mut row: M) -> Result<M> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let given = (M::MAPPING.id)(&row).to_uuid();
@@ -78,7 +84,9 @@ impl<'a> Tx<'a> {
     /// and become part of the change; if it changed none, nothing happens.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such row, [`Error::IdChanged`] if the closure changed its id.
+    /// [`Error::NotFound`] if there is no such row, [`Error::IdChanged`] if the closure changed its id;
+    /// [`NotMember`](crate::identity::IdentityError::NotMember) or
+    /// [`RoleTooLow`](crate::identity::IdentityError::RoleTooLow) if the user may not write in the row's space.
     pub fn update<M: Synced>(&mut self, id: M::Id, edit: impl FnOnce(&mut M)) -> Result<M> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let uuid = id.to_uuid();
@@ -100,10 +108,11 @@ impl<'a> Tx<'a> {
         stored.ok_or_else(|| Error::NotFound { table: self.inner.tables()[table].schema.table, id })
     }
 
-    /// Deletes a row.
+    /// Deletes a row, and those that go with it: each in its space.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is no such row.
+    /// [`Error::NotFound`] if there is no such row; [`NotMember`](crate::identity::IdentityError::NotMember) or
+    /// [`RoleTooLow`](crate::identity::IdentityError::RoleTooLow) if the user may not write in the space of one of them.
     pub fn delete<M: Synced>(&mut self, id: M::Id) -> Result<()> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let id = id.to_uuid();

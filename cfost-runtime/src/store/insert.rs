@@ -19,6 +19,7 @@ use crate::schema::{ColumnSchema, MergeRule, ModelSchema, RowValues, Value, Valu
 impl WriteTx<'_> {
     /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
     pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
+        let id = self.enter_for_new(table, id, &values.columns)?;
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
         let older = self.tables[table].forms.of_create(&values.columns);
@@ -31,6 +32,7 @@ impl WriteTx<'_> {
 
     /// Writes a new row with this id, whatever its values would give it.
     pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
+        self.enter_for_new(table, id, &values.columns)?;
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
         let older = self.tables[table].forms.of_create(&values.columns);
@@ -101,7 +103,8 @@ impl WriteTx<'_> {
         let (values, collections) = (&given.columns, &given.collections);
         let schema = self.tables[table].schema;
         let (place, row) = self.rows.load(table, &id, &self.state.hidden)?;
-        if let Some(refusal) = self.refusal(table, &id, place, &row, values) {
+        let refusal = self.check_space(table, id, (place, &row)).err();
+        if let Some(refusal) = self.refusal(table, &id, place, &row, values).or(refusal) {
             // Nothing is written yet.
             self.broken = false;
             return Err(refusal);
@@ -184,7 +187,7 @@ impl WriteTx<'_> {
             let older = older.values.into_iter().map(OpValue::Plain);
             segment.writer.push_values(shape, id, values.chain(older).chain(composites))?;
         }
-        self.chunk.ops += 1;
+        self.wrote();
         Ok(())
     }
 }

@@ -68,9 +68,24 @@ impl Ledger {
         &self.logs[HOME]
     }
 
+    /// The log in a slot.
+    pub(super) fn at(&self, slot: Slot) -> &Own {
+        &self.logs[slot]
+    }
+
+    /// The log in a slot, to go on in it.
+    pub(super) fn at_mut(&mut self, slot: Slot) -> &mut Own {
+        &mut self.logs[slot]
+    }
+
+    /// Where the log of a space is, if it has one already.
+    pub(super) fn slot(&self, space: SpaceId) -> Option<Slot> {
+        self.slots.get(&space).copied()
+    }
+
     /// The log of a space, if it has one already.
     pub(super) fn of(&self, space: SpaceId) -> Option<&Own> {
-        self.logs.get(*self.slots.get(&space)?)
+        self.logs.get(self.slot(space)?)
     }
 
     /// The log of a space, to go on in it.
@@ -95,6 +110,13 @@ impl Ledger {
             None => self.logs.push(own),
         }
         slot
+    }
+
+    /// Forgets the log that was put last, in a space that had none.
+    pub(super) fn remove_last(&mut self) {
+        if let Some(own) = self.logs.pop() {
+            self.slots.remove(&own.chain.space);
+        }
     }
 
     /// Has no log but `home`: in each other space a new one is begun with the next write.

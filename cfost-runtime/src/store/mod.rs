@@ -30,6 +30,7 @@ mod explain_elements;
 mod explanation;
 mod fork;
 mod forms;
+mod founding;
 mod functions;
 #[cfg(feature = "text")]
 mod generations;
@@ -45,6 +46,7 @@ mod marker;
 mod members;
 mod memory;
 mod newer;
+mod pages;
 mod past;
 mod placement;
 mod pool;

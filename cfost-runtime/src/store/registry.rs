@@ -129,6 +129,13 @@ impl Registry {
         Ok(number)
     }
 
+    /// Forgets a log that was started last, and that the file doesn't have any more.
+    pub(super) fn remove_last(&mut self, number: u32) {
+        if let Some(log) = self.logs.pop_if(|log| log.number == number) {
+            self.numbers.remove(&log.id);
+        }
+    }
+
     /// Writes how far the own log has come, which its changes say too: so that opening need not read
     /// them all.
     pub(super) fn checkpoint(

@@ -9,13 +9,13 @@ use super::hidden::Hidden;
 use super::layout::pragma;
 use super::ledger::{self, Ledger, Own};
 use super::newer::{self, Newer};
+use super::pages::Finished;
 use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::table::Table;
 #[cfg(feature = "text")]
 use super::texts::Texts;
 use super::touched::Touched;
-use super::write::Finished;
 use super::{Registry, counted};
 use crate::clock::{Hlc, Timestamp};
 use crate::error::Result;
@@ -144,11 +144,18 @@ impl State {
         }
     }
 
+    /// Makes the next [`State::refresh`] read everything, unless what is begun here is committed: then hand what this
+    /// returns to [`State::committed`].
+    pub(super) fn suspend(&mut self) -> Option<i64> {
+        self.data_version.take()
+    }
+
     /// Takes over what a local transaction has committed.
     pub(super) fn committed(&mut self, finished: Finished) {
         #[cfg(feature = "text")]
         self.texts.committed();
         self.touched = finished.touched;
+        self.data_version = self.data_version.or(finished.read_at);
         self.hlc.advance_to(finished.newest);
     }
 }

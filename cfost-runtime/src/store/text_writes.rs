@@ -92,7 +92,7 @@ impl WriteTx<'_> {
     }
 
     fn edit_text(&mut self, (at, generation): (TextAt, Option<Generation>), text: &Text) -> Result<Vec<Vec<u8>>> {
-        let peer = peer_of(self.state.own.home().chain.log.as_bytes());
+        let peer = peer_of(self.own_log().as_bytes());
         self.broken = true;
         let deltas = named(at, generation, self.state.texts.edit(self.conn, at, peer, text)?)?;
         self.broken = false;
@@ -158,7 +158,7 @@ impl WriteTx<'_> {
         (log, first): (LogId, u32),
     ) -> Result<bool> {
         let (at, generation) = generations::shown(self.conn, TextAt::new(self.tables[table].schema, column, *id))?;
-        let own = peer_of(self.state.own.home().chain.log.as_bytes());
+        let own = peer_of(self.own_log().as_bytes());
         self.broken = true;
         let (deltas, plain) = self.state.texts.take_back(self.conn, at, own, peer_of(log.as_bytes()), first)?;
         let deltas = named(at, generation, deltas)?;
@@ -199,8 +199,7 @@ impl WriteTx<'_> {
             let shape = segment.writer.shape(OpKind::Update, &columns)?;
             let older = older.values.into_iter().map(OpValue::Plain);
             segment.writer.push_values(shape, id, std::iter::once(OpValue::Composite(delta)).chain(older))?;
-            self.chunk.ops += 1;
-            self.broken = false;
+            self.wrote();
         }
         Ok(())
     }

@@ -6,38 +6,21 @@ use uuid::Uuid;
 use super::edits::{self, CollectionEdits, Mint, Part, Scope};
 use super::elements::{Edited, read_elements};
 use super::forms::OpColumn;
-use super::history::Index;
-use super::layout::SEQ_MAX;
-use super::ledger::Own;
+use super::ledger::HOME;
+use super::pages::{Page, Pages};
 use super::rows::{Place, Rows};
 use super::state::State;
 use super::table::Table;
 #[cfg(feature = "text")]
 use super::texts::read_texts;
-use super::touched::Touched;
-use super::{StoreError, changes};
-use crate::clock::Timestamp;
-use crate::crdt::{Effect, Life, Row, RowOp, Stamp, Writer};
+use crate::crdt::{Effect, Life, Row, RowOp, Stamp};
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::oplog::limits::{CHANGE_BYTES_MAX, CHANGE_OPS_MAX, DEPS_MAX, ELEMENTS_MAX};
-use crate::oplog::{
-    ChangeFlags, Dep, Mark as SegmentMark, OpKind, OpValue, RuleTag, Sealer, SegmentWriter, Shape, SpaceId,
-};
+use crate::oplog::limits::ELEMENTS_MAX;
+use crate::oplog::{OpKind, OpValue, RuleTag};
 #[cfg(feature = "text")]
 use crate::schema::TextValue;
 use crate::schema::{ColumnSchema, Element, MergeRule, ModelSchema, RowValues, Value, ValueRef};
-
-/// The most bytes of ops that a transaction keeps until it commits.
-const TRANSACTION_BYTES_MAX: usize = 256 << 20;
-
-/// The most bytes of ops in one change, before compression: below what a change may have, so that
-/// its header and its seals fit.
-const CHUNK_BYTES_MAX: usize = CHANGE_BYTES_MAX - (32 << 10);
-
-/// An upper bound for what an op takes beside its values, and each value beside its content.
-const OP_BYTES: usize = 24;
-const VALUE_BYTES: usize = 11;
 
 /// The bytes of elements that one op carries, unless one element alone takes more: a collection that is
 /// larger is written in several ops.
@@ -50,26 +33,13 @@ pub(crate) struct WriteTx<'c> {
     pub(super) state: &'c mut State,
     pub(super) host: &'c Host,
     pub(super) rows: Rows<'c>,
-    done: Vec<Chunk>,
-    pub(super) chunk: Chunk,
-    done_bytes: usize,
+    /// What is written in the space of the last op: at first, and of most transactions all, in the home space.
+    pub(super) page: Page,
+    pub(super) pages: Pages,
+    /// How many ops were written, those that were undone included.
+    written: u64,
     /// A write failed between its row and its op: the two no longer agree.
     pub(super) broken: bool,
-}
-
-/// The ops that become one change.
-pub(super) struct Chunk {
-    base: Timestamp,
-    segments: Vec<Segment>,
-    pub(super) ops: u32,
-}
-
-/// The ops of one table in a chunk.
-pub(super) struct Segment {
-    table: usize,
-    pub(super) writer: SegmentWriter,
-    /// Looking this one up again for each row would cost as much as writing it.
-    pub(super) create: Option<Shape>,
 }
 
 /// A visible row as it is stored.
@@ -80,44 +50,13 @@ pub(crate) struct Stored {
     pub(crate) texts: Vec<TextValue<'static>>,
 }
 
-/// What a transaction has come to, once it is committed.
-pub(super) struct Finished {
-    pub(super) newest: Timestamp,
-    pub(super) touched: Touched,
-}
-
-/// Where a savepoint began.
-pub(crate) struct Mark {
-    done: usize,
-    done_bytes: usize,
-    ops: u32,
-    segments: Vec<SegmentMark>,
-    broken: bool,
-}
-
-impl Chunk {
-    fn new(base: Timestamp) -> Self {
-        Self { base, segments: Vec::new(), ops: 0 }
-    }
-
-    fn bytes(&self) -> usize {
-        self.segments.iter().map(|segment| segment.writer.bytes()).sum()
-    }
-
-    /// The first timestamp after those of the chunk's ops.
-    fn end(&self) -> Timestamp {
-        let ops = self.segments.iter().map(|segment| segment.writer.ops()).max().unwrap_or(0);
-        self.base.plus(u64::from(ops))
-    }
-}
-
 impl<'c> WriteTx<'c> {
     /// Begins on a connection that is in an SQL transaction.
     pub(super) fn new(conn: &'c Connection, tables: &'c [Table], state: &'c mut State, host: &'c Host) -> Self {
         let base = state.hlc.now(host.now_ms());
-        let rows = Rows::new(conn, tables);
-        let (done, chunk) = (Vec::new(), Chunk::new(base));
-        Self { conn, tables, state, host, rows, done, chunk, done_bytes: 0, broken: false }
+        let page = Page::new(HOME, state.own.home(), base);
+        let (rows, pages) = (Rows::new(conn, tables), Pages::new(base));
+        Self { conn, tables, state, host, rows, page, pages, written: 0, broken: false }
     }
 
     pub(crate) fn tables(&self) -> &'c [Table] {
@@ -131,12 +70,19 @@ impl<'c> WriteTx<'c> {
     /// Runs one write, which may take several ops: if it fails after the first of them, the transaction
     /// can't be committed any more, even if the app goes on.
     pub(crate) fn whole<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let written = (self.done.len(), self.chunk.ops);
+        let written = self.written;
         let result = write(self);
-        if result.is_err() && (self.done.len(), self.chunk.ops) != written {
+        if result.is_err() && self.written != written {
             self.broken = true;
         }
         result
+    }
+
+    /// An op was written, and the row that it is about.
+    pub(super) fn wrote(&mut self) {
+        self.page.note_op();
+        self.written += 1;
+        self.broken = false;
     }
 
     pub(super) fn effects<'v>(
@@ -170,6 +116,7 @@ impl<'c> WriteTx<'c> {
         after: &RowValues<'_>,
     ) -> Result<()> {
         let schema = self.tables[table].schema;
+        self.enter_for(table, id, &row)?;
         let (before, elements) = before;
         let changed = (0..before.len()).filter(|&column| {
             schema.columns[column].rule != MergeRule::Text && before[column].as_ref() != after.columns[column]
@@ -247,8 +194,7 @@ impl<'c> WriteTx<'c> {
             id,
             values.iter().map(ValueRef::borrowed).map(OpValue::Plain).chain(composites),
         )?;
-        self.chunk.ops += 1;
-        self.broken = false;
+        self.wrote();
         Ok(())
     }
 
@@ -263,7 +209,7 @@ impl<'c> WriteTx<'c> {
         if before.iter().chain(after).all(Vec::is_empty) {
             return Ok(Vec::new());
         }
-        let mut names = Mint::new(self.chunk.end(), self.host);
+        let mut names = Mint::new(self.page.end(), self.host);
         edits::plan(&self.tables[table], before, after, scope, &mut names)
     }
 
@@ -313,6 +259,7 @@ impl<'c> WriteTx<'c> {
     }
 
     fn delete_loaded(&mut self, table: usize, id: &Uuid, loaded: (Place, Row<Value>)) -> Result<()> {
+        self.enter_for(table, id, &loaded.1)?;
         let at = self.next_at(table, &[], &[])?;
         let op = RowOp { stamp: self.stamp(at), life: self.tables[table].death(), effects: Vec::new() };
         self.broken = true;
@@ -320,8 +267,7 @@ impl<'c> WriteTx<'c> {
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Delete, &[])?;
         segment.writer.push(shape, id, std::iter::empty())?;
-        self.chunk.ops += 1;
-        self.broken = false;
+        self.wrote();
         Ok(())
     }
 
@@ -353,6 +299,7 @@ impl<'c> WriteTx<'c> {
 
     /// Brings a deleted row back with all the cells that it has.
     pub(super) fn touch(&mut self, table: usize, id: &Uuid) -> Result<()> {
+        self.enter_for_row(table, id)?;
         let at = self.next_at(table, &[], &[])?;
         let op = RowOp { stamp: self.stamp(at), life: Life::Alive, effects: Vec::new() };
         self.broken = true;
@@ -360,177 +307,9 @@ impl<'c> WriteTx<'c> {
         let segment = self.segment(table);
         let shape = segment.writer.shape(OpKind::Update, &[])?;
         segment.writer.push(shape, id, std::iter::empty())?;
-        self.chunk.ops += 1;
-        self.broken = false;
+        self.wrote();
         Ok(())
     }
-
-    /// Runs `f`; if it fails, undoes what it wrote.
-    pub(crate) fn savepoint(&mut self) -> Result<Mark> {
-        self.conn.prepare_cached("SAVEPOINT cfost")?.execute([])?;
-        let segments = self.chunk.segments.iter().map(|segment| segment.writer.mark()).collect();
-        let (done, ops) = (self.done.len(), self.chunk.ops);
-        Ok(Mark { done, done_bytes: self.done_bytes, ops, segments, broken: self.broken })
-    }
-
-    /// Keeps what was written since the savepoint.
-    pub(crate) fn release(&mut self) -> Result<()> {
-        self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
-        Ok(())
-    }
-
-    /// Undoes what was written since the savepoint.
-    pub(crate) fn roll_back_to(&mut self, mark: &Mark) -> Result<()> {
-        self.broken = true;
-        self.conn.prepare_cached("ROLLBACK TO cfost")?.execute([])?;
-        #[cfg(feature = "text")]
-        self.state.texts.undone();
-        self.conn.prepare_cached("RELEASE cfost")?.execute([])?;
-        // Timestamps that the undone ops had are used again: nobody has seen them.
-        if self.done.len() > mark.done {
-            self.done.truncate(mark.done + 1);
-            if let Some(chunk) = self.done.pop() {
-                self.chunk = chunk;
-            }
-        }
-        self.done_bytes = mark.done_bytes;
-        self.chunk.ops = mark.ops;
-        self.chunk.segments.truncate(mark.segments.len());
-        for (segment, &mark) in self.chunk.segments.iter_mut().zip(&mark.segments) {
-            segment.writer.truncate(mark);
-        }
-        self.broken = mark.broken;
-        Ok(())
-    }
-
-    /// Chains, seals and stores what was written. The caller commits and then hands the result to
-    /// [`State::committed`]; if either fails, to [`State::invalidate`].
-    ///
-    /// Returns `None` if there is nothing to commit.
-    pub(super) fn finish(mut self, sealer: &mut Sealer) -> Result<Option<Finished>> {
-        self.check_intact()?;
-        if self.chunk.ops == 0 && self.done.is_empty() {
-            return Ok(None);
-        }
-        let end = self.chunk.end();
-        self.done.push(self.chunk);
-        let state = self.state;
-        let own = *state.own.home();
-        let (number, mut chain) = (own.number, own.chain);
-        let mut deps = if state.uncited.contains(&chain.space) { uncited(state, chain.space) } else { Vec::new() };
-        let last = self.done.len() - 1;
-        for (n, chunk) in self.done.iter().enumerate() {
-            let flags = if n == last { ChangeFlags::NONE } else { ChangeFlags::CONTINUES };
-            let written = chunk.segments.iter().filter(|segment| segment.writer.ops() > 0);
-            let payloads: Vec<&[u8]> = written.map(|segment| segment.writer.payload()).collect();
-            let epoch = state.secrets.current_epoch()?;
-            let previous = chain.head;
-            let (packed, _) = sealer.seal(&mut chain, flags, epoch, &self.host.random(), &deps, &payloads)?;
-            if chain.head.seq > SEQ_MAX {
-                return Err(StoreError::Corrupt { what: "this device's log is full".into() }.into());
-            }
-            changes::insert(self.conn, number, chain.head.seq, &packed)?;
-            let mut index = Index::new(self.conn);
-            for segment in chunk.segments.iter().filter(|segment| segment.writer.ops() > 0) {
-                let schema = self.tables[segment.table].schema;
-                index.note_segment(schema, segment.writer.payload(), number, previous)?;
-            }
-            cite(self.conn, state, chain.space, &deps)?;
-            deps.clear();
-        }
-        let newest = Timestamp::from_u64(end.as_u64() - 1);
-        if chain.head.seq / CHECKPOINT_CHANGES > own.chain.head.seq / CHECKPOINT_CHANGES {
-            state.registry.checkpoint(self.conn, number, chain.head, newest)?;
-        }
-        if let Some(log) = state.registry.get_mut(number) {
-            (log.head, log.applied_seq, log.last_at) = (chain.head, chain.head.seq, newest);
-        }
-        state.own.put(Own { chain, ..own });
-        Ok(Some(Finished { newest, touched: self.rows.touched }))
-    }
-
-    /// The timestamp of the next op of a table, which takes these values and elements.
-    pub(super) fn next_at(
-        &mut self,
-        table: usize,
-        values: &[ValueRef<'_>],
-        parts: &[Part<'_, '_>],
-    ) -> Result<Timestamp> {
-        self.check_intact()?;
-        let content = values.iter().map(content_bytes).chain(parts.iter().map(Part::bytes)).sum::<usize>();
-        let bytes = OP_BYTES + (values.len() + parts.len()) * VALUE_BYTES + content;
-        if bytes > CHUNK_BYTES_MAX / 2 {
-            let table = self.tables[table].schema.table;
-            return Err(StoreError::RowTooLarge { table, bytes, bytes_max: CHUNK_BYTES_MAX / 2 }.into());
-        }
-        let held = self.chunk.bytes();
-        if self.chunk.ops == CHANGE_OPS_MAX || held + bytes + self.tables[table].names_bytes > CHUNK_BYTES_MAX {
-            self.done_bytes += held;
-            if self.done_bytes > TRANSACTION_BYTES_MAX {
-                return Err(StoreError::TransactionTooLarge { bytes_max: TRANSACTION_BYTES_MAX }.into());
-            }
-            let next = Chunk::new(self.chunk.end());
-            self.done.push(std::mem::replace(&mut self.chunk, next));
-        }
-        let ops = self.segment(table).writer.ops();
-        Ok(self.chunk.base.plus(u64::from(ops)))
-    }
-
-    /// Whether what was written so far can be committed. On some failures (a full disk) SQLite rolls the
-    /// whole transaction back by itself: what is written after that would not be part of one.
-    fn check_intact(&self) -> Result<()> {
-        if self.broken || self.conn.is_autocommit() { Err(Error::BrokenTransaction) } else { Ok(()) }
-    }
-
-    pub(super) fn stamp(&self, at: Timestamp) -> Stamp {
-        Stamp { at, writer: Writer(self.state.own.home().number) }
-    }
-
-    pub(super) fn segment(&mut self, table: usize) -> &mut Segment {
-        let segments = &mut self.chunk.segments;
-        let n = segments.iter().position(|segment| segment.table == table).unwrap_or_else(|| {
-            let schema = self.tables[table].schema;
-            let writer = SegmentWriter::new(schema.table, schema.version, self.chunk.base);
-            segments.push(Segment { table, writer, create: None });
-            segments.len() - 1
-        });
-        &mut segments[n]
-    }
-}
-
-/// How many changes the own log may be ahead of its checkpoint in `cfost_logs`: what opening reads.
-const CHECKPOINT_CHANGES: u64 = 64;
-
-/// The most heads that one change names, so that they fit beside its ops; the next one names the rest.
-const CITED_MAX: usize = 256;
-const _: () = assert!(CITED_MAX <= DEPS_MAX && CITED_MAX * 60 + CHUNK_BYTES_MAX + (8 << 10) < CHANGE_BYTES_MAX);
-
-/// The heads of other logs that this device has seen and not yet named in its own.
-fn uncited(state: &State, space: SpaceId) -> Vec<Dep> {
-    let logs = state.registry.iter().filter(|log| log.space == space && !state.own.writes_to(log));
-    let mut deps: Vec<Dep> = logs
-        .filter(|log| log.cited_seq < log.applied_seq && log.applied_seq == log.head.seq)
-        .filter(|log| state.unsettled(log.number).is_none())
-        .take(CITED_MAX)
-        .map(|log| Dep { log: log.id, head: log.head })
-        .collect();
-    deps.sort_by_key(|dep| dep.log);
-    deps
-}
-
-fn cite(conn: &Connection, state: &mut State, space: SpaceId, deps: &[Dep]) -> Result<()> {
-    for dep in deps {
-        if let Some(number) = state.registry.number(dep.log) {
-            if let Some(log) = state.registry.get_mut(number) {
-                log.cited_seq = dep.head.seq;
-            }
-            state.registry.save(conn, number)?;
-        }
-    }
-    if !deps.is_empty() && deps.len() < CITED_MAX {
-        state.uncited.remove(&space);
-    }
-    Ok(())
 }
 
 /// All edits, if one op can carry them; else none.
@@ -570,13 +349,5 @@ pub(super) fn written<'v>(rule: MergeRule, before: &Value, after: &ValueRef<'v>)
             ValueRef::Integer(after.wrapping_sub(*before))
         }
         (_, _, after) => after.clone(),
-    }
-}
-
-fn content_bytes(value: &ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Text(text) => text.len(),
-        ValueRef::Blob(bytes) => bytes.len(),
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 0,
     }
 }
