@@ -28,6 +28,7 @@ use crate::sync::{Applied, Refusal};
 /// A change of the way that is given up, opened.
 pub(super) struct Opened {
     flags: ChangeFlags,
+    epoch: u32,
     deps: Vec<Dep>,
     payloads: Vec<Vec<u8>>,
 }
@@ -140,7 +141,7 @@ fn open_each(
             let payload = opener.open(epoch, header, index, sealed);
             payloads.push(payload.map_err(|error| changes::unreadable(header, &error))?.to_vec());
         }
-        all.push(Opened { flags: header.flags(), deps: stored.change.deps.clone(), payloads });
+        all.push(Opened { flags: header.flags(), epoch: header.epoch(), deps: stored.change.deps.clone(), payloads });
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(())
@@ -158,7 +159,8 @@ fn give_up(conn: &Connection, state: &mut State, log: &LogRow, to: Head) -> Resu
 }
 
 /// Appends changes of a former log to the log that this device writes to in its place. Their ops keep their timestamps,
-/// and so their place among all others.
+/// and so their place among all others. Of a space that the user has left meanwhile they stay under the key that they
+/// had: they are kept, and count as little there as they would have.
 pub(super) fn seal_anew(
     conn: &Connection,
     state: &mut State,
@@ -174,7 +176,11 @@ pub(super) fn seal_anew(
     for change in changes {
         let deps: Vec<Dep> = change.deps.iter().filter(|dep| dep.log != own.chain.log).copied().collect();
         let payloads: Vec<&[u8]> = change.payloads.iter().map(Vec::as_slice).collect();
-        let epoch = state.secrets.current_epoch()?;
+        let held = || state.secrets.epoch(former.space, change.epoch);
+        let epoch = match (state.secrets.current_epoch_of(former.space), held()) {
+            (Ok(epoch), _) | (Err(_), Some(epoch)) => epoch,
+            (Err(error), None) => return Err(error),
+        };
         let (packed, _) = sealer.seal(&mut own.chain, change.flags, epoch, &host.random(), &deps, &payloads)?;
         changes::insert(conn, own.number, own.chain.head.seq, &packed)?;
     }

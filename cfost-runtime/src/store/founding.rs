@@ -125,7 +125,8 @@ impl WriteTx<'_> {
         match secrets.role_in(space) {
             None => Err(IdentityError::NotMember { space, user }.into()),
             Some(role) if role < needed => Err(IdentityError::RoleTooLow { space, user, role, needed }.into()),
-            Some(_) => Ok(()),
+            // Without a key nothing could be committed.
+            Some(_) => secrets.current_epoch_of(space).map(drop),
         }
     }
 

@@ -112,10 +112,6 @@ CREATE TABLE cfost_space_entries (
 -- The log that this device writes to in each space that it has written to, but for the home space's, which is
 -- cfost_meta's own_log.
 CREATE TABLE cfost_own_logs (space BLOB NOT NULL PRIMARY KEY, log BLOB NOT NULL) STRICT, WITHOUT ROWID;
--- The rows with ops in several spaces, and the one space whose ops take effect.
-CREATE TABLE cfost_contested (
-  table_name TEXT NOT NULL, row BLOB NOT NULL, space BLOB NOT NULL, PRIMARY KEY (table_name, row)
-) STRICT, WITHOUT ROWID;
 ";
 
 /// Where a change is kept.

@@ -343,6 +343,49 @@ fn a_log_of_a_space_that_peers_hold_more_of_is_given_up_and_no_other() {
 }
 
 #[test]
+fn a_log_of_a_space_that_took_two_ways_keeps_what_was_written_on_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("todo.db");
+    let marker = dir.path().join("todo.db-marker");
+    let shopping = {
+        let db = open(&path, 1);
+        let shopping = db.insert(list("Shopping")).unwrap().id;
+        expose(&db, space(shopping));
+        shopping
+    };
+    let snapshot = [&path, &marker].map(|file| fs::read(file).unwrap());
+    let (log, milk, sent) = {
+        let db = open(&path, 2);
+        let log = own_log(&db, space(shopping)).unwrap();
+        let milk = db.insert(todo(shopping, "Milk")).unwrap().id;
+        let held = [(log, 1)].into_iter().collect();
+        (log, milk, db.replica().unwrap().runs_after(space(shopping), &held, 1000).unwrap())
+    };
+    // The machine goes back to its snapshot, and takes the marker back with it: nothing tells.
+    for (file, bytes) in [&path, &marker].into_iter().zip(snapshot) {
+        fs::write(file, bytes).unwrap();
+    }
+    let db = open(&path, 3);
+    assert_eq!(own_log(&db, space(shopping)), Some(log));
+    let bread = db.insert(todo(shopping, "Bread")).unwrap().id;
+    let kept = db.insert(setting("at home")).unwrap().id;
+    assert_eq!(changes(&db, space(shopping)), 2);
+    // A peer tells, and sends what it was sent.
+    let replica = db.replica().unwrap();
+    let head = sent.last().unwrap().head;
+    replica.own_log_is_behind(space(shopping), log, head).unwrap();
+    let applied = replica.apply(sent.into_iter().map(|served| served.run).collect()).unwrap();
+    assert!(applied.refused.is_empty(), "{:?}", applied.refused);
+    for id in [milk, bread] {
+        assert!(db.get::<Todo>(id).unwrap().is_some());
+    }
+    assert!(db.get::<Setting>(kept).unwrap().is_some());
+    assert!(own_log(&db, space(shopping)).is_some_and(|new| new != log));
+    assert_eq!(changes(&db, space(shopping)), 1, "what was written here alone is in the new log");
+    assert_sound(&db);
+}
+
+#[test]
 #[ignore = "runs as a child of a_transaction_over_spaces_survives_a_kill_whole_or_not_at_all"]
 fn writes_in_spaces_until_killed() {
     let Some(path) = work() else { return };
