@@ -197,7 +197,7 @@ impl Node {
         self.node.events()
     }
 
-    /// How things stand with each of the user's other devices.
+    /// How things stand with each of the user's other devices, and with those of users that share a space.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.node.peers()
     }

@@ -1,24 +1,26 @@
 //! The database as sync sessions see it.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::identity::IdentityLog;
 use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, Run, SpaceId};
 use crate::store::Store;
-use crate::sync::{Applied, Replica, ReplicaError, Seqs, Served};
+use crate::sync::{Applied, EntryLogs, LogKey, Replica, ReplicaError, Seqs, Served};
 
-/// Gives sync sessions the store. A user has one space so far, the home space.
+/// Gives sync sessions the store.
 pub(crate) struct StoreReplica {
     store: Arc<Store>,
     device: DeviceId,
     app_version: String,
+    /// The logs of entries when they were asked for last: sessions tell by it that nothing has changed.
+    seen_logs: Mutex<Option<Arc<EntryLogs>>>,
 }
 
 impl StoreReplica {
     pub(crate) fn new(store: Arc<Store>) -> Result<Self, Error> {
         let device = store.device()?;
-        Ok(Self { store, device, app_version: String::new() })
+        Ok(Self { store, device, app_version: String::new(), seen_logs: Mutex::default() })
     }
 
     /// Tells peers what the app calls its version.
@@ -43,20 +45,27 @@ impl Replica for StoreReplica {
         self.app_version.clone()
     }
 
-    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
-        Ok(self.store.identity()?)
+    fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError> {
+        let logs = EntryLogs::of(self.store.identity()?);
+        let mut seen = self.seen_logs.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*seen {
+            Some(seen) if seen.is_same_as(&logs) => Ok(Arc::clone(seen)),
+            _ => Ok(Arc::clone(seen.insert(Arc::new(logs)))),
+        }
     }
 
-    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
-        Ok(self.store.learn_identity(entries)?)
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], _own_device: bool) -> Result<usize, ReplicaError> {
+        let own = LogKey::User(self.store.identity()?.user_id());
+        let entries: Vec<_> = entries.iter().filter(|(key, _)| *key == own).map(|(_, entry)| entry.clone()).collect();
+        Ok(self.store.learn_identity(&entries)?)
     }
 
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {
         Ok(self.store.identity()?.certificate(self.device).map_err(Error::from)?)
     }
 
-    fn spaces(&self, _peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
-        Ok(vec![self.store.home()?])
+    fn frontiers(&self, spaces: &BTreeSet<SpaceId>) -> Result<BTreeMap<SpaceId, Frontier>, ReplicaError> {
+        Ok(self.store.frontiers(spaces)?)
     }
 
     fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError> {

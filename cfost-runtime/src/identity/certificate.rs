@@ -10,7 +10,7 @@ use super::error::{IdentityError, Result};
 use super::keys::RootPublic;
 use super::limits::CERTIFICATE_ENTRIES_MAX;
 use super::log::IdentityLog;
-use crate::oplog::DeviceId;
+use crate::oplog::{DeviceId, UserId};
 
 /// Checks a certificate against the user's root key; gives the device that it is about, under the
 /// name with which it was added.
@@ -36,6 +36,11 @@ pub fn verify_certificate<B: AsRef<[u8]>>(root: RootPublic, certificate: &[B]) -
         device = Some(certified(&entry, device.as_ref().map(|by| by.id))?);
     }
     device.ok_or(IdentityError::Certificate { problem: "it is empty" })
+}
+
+/// The user whose device a certificate says it is about; nothing of it is checked.
+pub fn user_of_certificate<B: AsRef<[u8]>>(certificate: &[B]) -> Option<UserId> {
+    Entry::parse(certificate.first()?.as_ref()).ok().map(|entry| entry.user())
 }
 
 fn certified(entry: &Entry, added_by: Option<DeviceId>) -> Result<Device> {

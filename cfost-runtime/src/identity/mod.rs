@@ -37,7 +37,7 @@ mod vault;
 mod wire;
 
 pub use attempts::LoginAttempts;
-pub use certificate::verify_certificate;
+pub use certificate::{user_of_certificate, verify_certificate};
 pub use devices::{Device, Standing};
 pub use entry::{AddDevice, Body, Entry, EntryId, Profile};
 pub use epoch::{EpochGrant, new_epoch};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 
 pub use super::links::Transport;
-use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId};
+use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId, UserId};
 use crate::sync::{Build, Outdated, Refusal, Tally};
 
 /// Something happened between this device and others.
@@ -20,6 +20,8 @@ pub enum NodeEvent {
     },
     /// A device has proven who it is; both now exchange what they lack.
     PeerConnected {
+        /// Whose device it is: the own user, or one that shares a space.
+        user: UserId,
         /// The device.
         device: DeviceId,
         /// What carries the connection.
@@ -53,11 +55,13 @@ pub enum NodeEvent {
         /// Ops in these changes.
         ops: u64,
     },
-    /// The peer told of devices, names or profiles that were new here.
+    /// The peer told of devices, names, profiles or members that were new here.
     IdentitiesLearned {
+        /// The peer's user.
+        user: UserId,
         /// The peer.
         device: DeviceId,
-        /// How many entries of the identity log were new.
+        /// How many entries of identity logs and members logs were new.
         entries: usize,
     },
     /// The changes of one log can't be applied here; the session goes on without them.
@@ -113,7 +117,7 @@ pub enum NodeEvent {
         /// Why, for a log.
         reason: String,
     },
-    /// A peer was turned away: it is no device of this user, or it broke the protocol.
+    /// A peer was turned away: it is no device of this user, nor of one that shares a space, or it broke the protocol.
     PeerRefused {
         /// The peer, by the key it proved.
         peer: PeerId,
@@ -145,6 +149,8 @@ pub enum NodeEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerStatus {
+    /// Whose device it is: the own user, or one that shares a space.
+    pub user: UserId,
     /// The device.
     pub device: DeviceId,
     /// Its peer id, made of its transport key.

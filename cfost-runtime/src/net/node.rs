@@ -1,6 +1,6 @@
 //! The handle that an app holds: starts the swarm, gives it the devices, stops it in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandl
 use super::transport;
 use crate::host::Host;
 use crate::identity::pairing::{Card, CardReader, Invitation, SpokenInviter};
-use crate::identity::{DeviceKeys, DevicePublic, IdentityError};
+use crate::identity::{self, DeviceKeys, DevicePublic, IdentityError};
 use crate::oplog::UserId;
-use crate::sync::Replica;
+use crate::sync::{EntryLogs, Replica};
 
 /// The list of devices is read again at most this often.
 const DEVICES_INTERVAL: Duration = Duration::from_millis(100);
@@ -94,7 +94,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Listens, and starts to dial the devices in the replica's identity log.
+    /// Listens, and starts to dial the user's other devices, and those of users that share a space.
     ///
     /// `transport_secret` is the secret half of the device's Ed25519 transport key.
     ///
@@ -167,7 +167,7 @@ impl Node {
         self.swarm.listening.borrow().iter().find_map(transport::port)
     }
 
-    /// How things stand with each of the user's other devices.
+    /// How things stand with each of the user's other devices, and with those of users that share a space.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.swarm.peers.borrow().to_vec()
     }
@@ -350,20 +350,29 @@ pub(super) fn by_peer(addresses: Vec<Multiaddr>) -> Result<BTreeMap<PeerId, Vec<
     Ok(known)
 }
 
-/// Gives the swarm the devices of the identity log, again whenever that may have changed.
+/// The devices of the own user, and of the users that share a space with it now; each once, whose ever it is.
+fn devices_to_dial(logs: &EntryLogs) -> Vec<(UserId, identity::Device)> {
+    let sharing = logs.others().filter(|log| !logs.told_to(log.user_id()).spaces().is_empty());
+    let users = std::iter::once(logs.users.own()).chain(sharing);
+    let mut known = BTreeSet::new();
+    let devices = users.flat_map(|log| log.devices().map(|device| (log.user_id(), device)));
+    devices.filter(|(_, device)| known.insert(device.keys.transport)).collect()
+}
+
+/// Gives the swarm the devices that this one may talk with, again whenever these may have changed.
 async fn keep_devices(shared: Shared, known: BTreeMap<PeerId, Vec<Multiaddr>>, commands: mpsc::Sender<Command>) {
     let mut told = None;
     loop {
         let replica = Arc::clone(&shared.replica);
-        let read = tokio::task::spawn_blocking(move || replica.identity().map(|log| log.devices().collect::<Vec<_>>()));
+        let read = tokio::task::spawn_blocking(move || replica.logs().map(|logs| devices_to_dial(&logs)));
         match read.await {
             Ok(Ok(devices)) => {
                 let devices: Vec<_> = devices
                     .into_iter()
-                    .filter_map(|device| {
+                    .filter_map(|(user, device)| {
                         let peer = transport::peer_id(&device.keys.transport)?;
                         let addresses = known.get(&peer).cloned().unwrap_or_default();
-                        Some(Device { id: Some(device.id), peer, addresses })
+                        Some(Device { id: Some((user, device.id)), peer, addresses })
                     })
                     .collect();
                 if told.as_ref() != Some(&devices) {

@@ -345,11 +345,11 @@ impl Worker {
         let mut closed = None;
         for event in output.events {
             match event {
-                Event::PeerReady { device } => {
+                Event::PeerReady { user, device } => {
                     if let Some(build) = self.session.as_ref().and_then(Session::peer_build).cloned() {
                         self.reporter.report(ReportKind::Runs(device, build)).await;
                     }
-                    self.reporter.report(ReportKind::Ready(device)).await;
+                    self.reporter.report(ReportKind::Ready(user, device)).await;
                 }
                 Event::Applied { device, changes, ops } => {
                     if changes > 0 {
@@ -357,10 +357,10 @@ impl Worker {
                     }
                     self.shared.tell(NodeEvent::Applied { device, changes, ops });
                 }
-                Event::IdentitiesLearned { device, entries } => {
+                Event::IdentitiesLearned { user, device, entries } => {
                     self.shared.identities.notify_one();
                     self.shared.changed.send_modify(|count| *count += 1);
-                    self.shared.tell(NodeEvent::IdentitiesLearned { device, entries });
+                    self.shared.tell(NodeEvent::IdentitiesLearned { user, device, entries });
                 }
                 Event::Acknowledged { device, heads } => {
                     self.shared.tell(NodeEvent::Acknowledged { device, heads });

@@ -29,7 +29,7 @@ use super::limits::{COMMANDS_MAX, LISTEN_TIMEOUT, MEMORY_SHARE_MAX, PORT_RETRY_I
 use super::streams::{Purpose, Served, Streams, Substream};
 use super::task::{Parts, Task};
 use super::transport;
-use crate::oplog::DeviceId;
+use crate::oplog::{DeviceId, UserId};
 use crate::sync::Build;
 
 /// How often the LAN is asked again; who arrives asks at once.
@@ -41,7 +41,7 @@ const IDENTIFY_PROTOCOL: &str = "/cfost/1";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Device {
     /// `None` for the inviter that a new device dials: it is trusted with nothing but the pairing.
-    pub(crate) id: Option<DeviceId>,
+    pub(crate) id: Option<(UserId, DeviceId)>,
     pub(crate) peer: PeerId,
     pub(crate) addresses: Vec<Multiaddr>,
 }
@@ -66,8 +66,8 @@ pub(crate) struct Report {
 
 #[derive(Debug)]
 pub(crate) enum ReportKind {
-    /// The peer has proven to be this device.
-    Ready(DeviceId),
+    /// The peer has proven to be this device of this user.
+    Ready(UserId, DeviceId),
     /// What runs on the peer, which is this device.
     Runs(DeviceId, Build),
     /// The peer is alive: the answer to [`Control::prove`].

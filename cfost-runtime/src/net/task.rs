@@ -22,7 +22,7 @@ use super::links::{Link, Links};
 use super::streams::{Purpose, StreamEvent};
 use super::swarm::{Behaviour, BehaviourEvent, Command, Control, Device, Opened, Report, ReportKind, Serve, Stop};
 use super::transport;
-use crate::oplog::DeviceId;
+use crate::oplog::{DeviceId, UserId};
 use crate::sync::{Build, Outdated};
 
 /// Refusals are told to the app at most this often; the log has them all.
@@ -59,7 +59,7 @@ pub(super) struct Task {
     dialler: Dialler,
     links: Links,
     open: HashMap<ConnectionId, Open>,
-    devices: HashMap<PeerId, DeviceId>,
+    devices: HashMap<PeerId, (UserId, DeviceId)>,
     /// What runs on the devices that were connected.
     builds: HashMap<PeerId, Build>,
     /// The addresses of devices that the app was told of.
@@ -318,12 +318,12 @@ impl Task {
         let Some(open) = self.open.get_mut(&connection) else { return };
         let peer = open.peer;
         match kind {
-            ReportKind::Ready(device) => {
+            ReportKind::Ready(user, device) => {
                 let first = open.ready.replace(device).is_none();
                 if *open.stop.borrow() == Stop::No {
                     open.deadline = None;
                 }
-                let event = NodeEvent::PeerConnected { device, transport: open.link.transport };
+                let event = NodeEvent::PeerConnected { user, device, transport: open.link.transport };
                 let others = self
                     .open
                     .iter()
@@ -363,7 +363,7 @@ impl Task {
 
     fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, told: Vec<Multiaddr>) {
         let Some(open) = self.open.get(&connection) else { return };
-        let Some(device) = self.devices.get(&peer).copied() else { return };
+        let Some((_, device)) = self.devices.get(&peer).copied() else { return };
         // An address of the peer's own machine leads nowhere but on that machine.
         let near = transport::is_loopback(&open.address);
         let mut addresses: Vec<_> = open.outbound.then(|| open.address.clone()).into_iter().collect();
@@ -479,9 +479,11 @@ impl Task {
         }
         let now = self.now();
         let status = |peer: &PeerId| {
+            let (user, device) = *self.devices.get(peer)?;
             let winner = self.links.winner(peer).and_then(|link| self.open.get(&link.id));
             Some(PeerStatus {
-                device: *self.devices.get(peer)?,
+                user,
+                device,
                 peer: *peer,
                 connection: winner.map(|open| PeerConnection {
                     transport: open.link.transport,

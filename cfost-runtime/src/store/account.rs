@@ -38,6 +38,7 @@ impl Store {
     }
 
     /// The user's private space.
+    #[cfg(feature = "backup")]
     pub(crate) fn home(&self) -> Result<SpaceId> {
         self.with_state(|_, state| Ok(state.secrets.home()))
     }

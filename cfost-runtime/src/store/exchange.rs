@@ -5,7 +5,7 @@
 //! that is on the disk when it ends, and so is what came in before it is acknowledged.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use rusqlite::Connection;
@@ -36,6 +36,20 @@ impl Store {
     /// What is held of a space.
     pub(crate) fn frontier(&self, space: SpaceId) -> Result<Frontier> {
         self.with_state(|_, state| Ok(state.frontier(space)))
+    }
+
+    /// What is held of each of these spaces.
+    pub(crate) fn frontiers(&self, spaces: &BTreeSet<SpaceId>) -> Result<BTreeMap<SpaceId, Frontier>> {
+        self.with_state(|_, state| {
+            let mut held: BTreeMap<_, Frontier> = spaces.iter().map(|space| (*space, Frontier::new())).collect();
+            for log in state.registry.iter() {
+                let head = state.claimed(log);
+                if let Some(held) = held.get_mut(&log.space).filter(|_| head.seq > 0) {
+                    held.advance(log.id, head);
+                }
+            }
+            Ok(held)
+        })
     }
 
     /// The id of a change of a space, if it is held. A peer that names a log of another space is told nothing of it.

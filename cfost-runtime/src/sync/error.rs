@@ -6,14 +6,14 @@ use std::fmt;
 use super::limits::{PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST};
 use super::{Build, Outdated};
 use crate::identity::IdentityError;
-use crate::oplog::{DeviceId, LogId, OplogError, SpaceId};
+use crate::oplog::{DeviceId, LogId, OplogError, SpaceId, UserId};
 
 /// Why a session can't go on. What was received and applied before stays; a new session resumes there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// The connection's peer is no authorised device of this user, so it was not even greeted.
-    #[error("the peer's key {key} belongs to no device of this user: pair the device first")]
+    /// The connection's peer is no device of this user, nor of one that shares a space, so it was not even greeted.
+    #[error("the peer's key {key} belongs to no device of this user, or of one that shares a space: pair it first")]
     NotAuthorised {
         /// The transport key that the connection has authenticated, as hex.
         key: String,
@@ -36,6 +36,14 @@ pub enum SyncError {
     /// The peer is a device of the user no more: it was revoked, it retired, or the recovery phrase left it out.
     #[error("device {device} was removed from this user's devices: nothing is exchanged with it")]
     Revoked {
+        /// The peer.
+        device: DeviceId,
+    },
+    /// The peer is a device of another user, and the two users are in no space together, or no more.
+    #[error("device {device} is one of user {user}, with whom nothing is shared: invite the user to a space")]
+    NothingShared {
+        /// The peer's user.
+        user: UserId,
         /// The peer.
         device: DeviceId,
     },
@@ -160,6 +168,7 @@ impl SyncError {
                 ErrorCode::REFUSED
             }
             Self::Revoked { .. } => ErrorCode::REVOKED,
+            Self::NothingShared { .. } => ErrorCode::NOTHING_SHARED,
             Self::Version { .. } => ErrorCode::VERSION,
             Self::FrameTooLarge { .. }
             | Self::Malformed { .. }
@@ -194,6 +203,8 @@ impl ErrorCode {
     pub const INTERNAL: Self = Self(7);
     /// The peer was a device of the user, and is one no more. Said to that device alone.
     pub const REVOKED: Self = Self(8);
+    /// The peer's user is in no space with the other side's, or no more.
+    pub const NOTHING_SHARED: Self = Self(9);
 }
 
 impl fmt::Display for ErrorCode {
@@ -207,6 +218,7 @@ impl fmt::Display for ErrorCode {
             Self::TOO_SLOW => "too slow",
             Self::INTERNAL => "its database failed",
             Self::REVOKED => "this device was removed from the user's devices",
+            Self::NOTHING_SHARED => "no space is shared with this user",
             Self(code) => return write!(f, "code {code}, unknown to this version"),
         };
         write!(f, "{meaning} (code {})", self.0)

@@ -3,9 +3,11 @@
 use crate::oplog::limits::RUN_BYTES_MAX;
 
 /// The newest version of the protocol that this build speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// The oldest version of the protocol that this build still speaks.
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
+/// The version since which spaces are shared, and with them logs of entries other than the user's own identity log.
+pub const ENTRY_LOGS_VERSION: u16 = 2;
 
 /// What a device says of its versions of CFOST and of its app, in bytes each.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -48,9 +50,13 @@ pub const SPACES_MAX: usize = 1 << 14;
 pub const LOGS_SKIPPED_MAX: usize = 1024;
 /// What a frame of identity entries aims at, in bytes.
 pub const IDENTITY_FRAME_BYTES_TARGET: usize = 256 << 10;
-/// Ids of identity entries in one `RequestIdentity`.
+/// Ids of entries in one `RequestIdentity` or `RequestEntries`, and logs in the latter.
 pub const IDENTITY_IDS_MAX: usize = 32_000;
-/// `Identity` frames in a row that tell nothing new.
+/// Logs of entries that one `RequestEntries` may name.
+pub const ENTRY_LOGS_MAX: usize = 1 << 14;
+/// Entries that are collected until the last frame of an answer is there, in bytes; more are learned in parts.
+pub const ENTRIES_BYTES_MAX: usize = 8 << 20;
+/// `Identity` or `Entries` frames in a row that tell nothing new.
 pub const IDENTITY_FRAMES_FUTILE_MAX: u32 = 64;
 
 /// Without anything else to send, a `Ping` goes out after this many milliseconds.

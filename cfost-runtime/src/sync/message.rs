@@ -6,18 +6,23 @@
 
 use std::collections::BTreeMap;
 
-use super::limits::{FRAME_BYTES_MAX, HEADS_MAX, IDENTITY_IDS_MAX, NAME_BYTES_MAX, PROTOCOL_VERSION, SPACES_MAX};
-use super::{Build, SyncError};
+use super::limits::{
+    ENTRY_LOGS_MAX, ENTRY_LOGS_VERSION, FRAME_BYTES_MAX, HEADS_MAX, IDENTITY_IDS_MAX, NAME_BYTES_MAX, PROTOCOL_VERSION,
+    SPACES_MAX,
+};
+use super::{Build, LogKey, SyncError};
 use crate::identity::limits::CERTIFICATE_ENTRIES_MAX;
 use crate::oplog::bytes::ByteReader;
-use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, SpaceId};
+use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, SpaceId, UserId};
 
 /// The bytes of a frame before its body: length and kind.
 pub(super) const FRAME_HEAD_BYTES: usize = 5;
 /// The bytes of a `SendOps` body before its first run.
 pub(super) const SEND_OPS_HEAD_BYTES: usize = 6;
-/// The bytes of an `Identity` body before its first entry.
-const IDENTITY_HEAD_BYTES: usize = 2;
+/// The bytes of an `Identity` or `Entries` body before its first entry, at most.
+const IDENTITY_HEAD_BYTES: usize = 3;
+/// The bytes of an entry's log.
+const LOG_KEY_BYTES: usize = 17;
 /// The bytes that say how long a run or an entry is.
 pub(super) const ITEM_HEAD_BYTES: usize = 4;
 /// The bytes of one head in a list of heads.
@@ -28,6 +33,9 @@ const SPACE_HEAD_BYTES: usize = 16 + 4;
 /// A list of heads per space, as it stands in `RequestOps` and `Ack`.
 pub(super) type Heads = BTreeMap<SpaceId, Frontier>;
 
+/// The heads of logs of entries.
+pub(super) type LogHeads = BTreeMap<LogKey, Vec<[u8; 32]>>;
+
 /// What one peer says to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
@@ -37,6 +45,10 @@ pub(super) enum Message<'a> {
     RequestIdentity { have: Vec<[u8; 32]> },
     /// Identity entries.
     Identity { entries: Vec<&'a [u8]> },
+    /// For each log of entries, the heads that the sender has; it asks for the others.
+    RequestEntries { have: LogHeads },
+    /// Entries; `more` if the next frame goes on with them.
+    Entries { more: bool, entries: Vec<(LogKey, &'a [u8])> },
     /// For each space, what the sender holds: it asks for everything beyond, now and later.
     RequestOps { round: u32, more: bool, spaces: Heads },
     /// Runs of changes, encoded.
@@ -58,7 +70,7 @@ pub(super) enum Message<'a> {
 pub(super) struct Hello<'a> {
     /// The sender.
     pub(super) device: DeviceId,
-    /// The digest of its identity log.
+    /// The digest of the user's identity log; zeros to another user's device.
     pub(super) identity: [u8; 32],
     /// The digest of its frontiers of the spaces it shares with the receiver.
     pub(super) holds: [u8; 32],
@@ -66,6 +78,8 @@ pub(super) struct Hello<'a> {
     pub(super) certificate: Vec<&'a [u8]>,
     /// What the sender runs.
     pub(super) build: Build,
+    /// The digest of all logs of entries that the receiver may know, as of [`ENTRY_LOGS_VERSION`].
+    pub(super) entries: Option<[u8; 32]>,
 }
 
 mod kind {
@@ -79,6 +93,8 @@ mod kind {
     pub(super) const PONG: u8 = 8;
     pub(super) const ERROR: u8 = 9;
     pub(super) const FORK: u8 = 10;
+    pub(super) const REQUEST_ENTRIES: u8 = 11;
+    pub(super) const ENTRIES: u8 = 12;
 }
 
 impl<'a> Message<'a> {
@@ -88,6 +104,8 @@ impl<'a> Message<'a> {
             Self::Hello(_) => "Hello",
             Self::RequestIdentity { .. } => "RequestIdentity",
             Self::Identity { .. } => "Identity",
+            Self::RequestEntries { .. } => "RequestEntries",
+            Self::Entries { .. } => "Entries",
             Self::RequestOps { .. } => "RequestOps",
             Self::SendOps { .. } => "SendOps",
             Self::Ack { .. } => "Ack",
@@ -115,16 +133,34 @@ impl<'a> Message<'a> {
                 out.extend_from_slice(&hello.holds);
                 put_items(out, &hello.certificate);
                 put_names(out, &hello.build);
+                hello.entries.iter().for_each(|digest| out.extend_from_slice(digest));
                 kind::HELLO
             }
             Self::RequestIdentity { have } => {
-                out.extend_from_slice(&(have.len() as u32).to_le_bytes());
-                have.iter().for_each(|id| out.extend_from_slice(id));
+                put_ids(out, have);
                 kind::REQUEST_IDENTITY
             }
             Self::Identity { entries } => {
                 put_items(out, entries);
                 kind::IDENTITY
+            }
+            Self::RequestEntries { have } => {
+                out.extend_from_slice(&(have.len() as u32).to_le_bytes());
+                for (key, ids) in have {
+                    put_key(out, *key);
+                    put_ids(out, ids);
+                }
+                kind::REQUEST_ENTRIES
+            }
+            Self::Entries { more, entries } => {
+                out.push(u8::from(*more));
+                out.extend_from_slice(&(entries.len() as u16).to_le_bytes());
+                for (key, entry) in entries {
+                    put_key(out, *key);
+                    out.extend_from_slice(&(entry.len() as u32).to_le_bytes());
+                    out.extend_from_slice(entry);
+                }
+                kind::ENTRIES
             }
             Self::RequestOps { round, more, spaces } => {
                 out.extend_from_slice(&round.to_le_bytes());
@@ -188,27 +224,14 @@ impl<'a> Message<'a> {
                     holds: reader.array()?,
                     certificate: read_items(reader, "entries of a certificate", CERTIFICATE_ENTRIES_MAX)?,
                     build: read_build(reader, versions)?,
+                    entries: if versions.0 < ENTRY_LOGS_VERSION { None } else { Some(reader.array()?) },
                 })
             }
-            kind::REQUEST_IDENTITY => {
-                let found = u64::from(reader.u32()?);
-                let count = reader.check_count("ids of identity entries", found, 32, IDENTITY_IDS_MAX)?;
-                let have = (0..count).map(|_| reader.array()).collect::<Result<Vec<_>, _>>()?;
-                if !have.is_sorted_by(|a, b| a < b) {
-                    return Err(reader.malformed("ids out of order or doubled"));
-                }
-                Self::RequestIdentity { have }
-            }
+            kind::REQUEST_IDENTITY => Self::RequestIdentity { have: read_ids(reader)? },
             kind::IDENTITY => Self::Identity { entries: read_some_items(reader, "identity entries")? },
-            kind::REQUEST_OPS => Self::RequestOps {
-                round: reader.u32()?,
-                more: match reader.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return Err(reader.malformed("a flag that is neither 0 nor 1")),
-                },
-                spaces: read_heads(reader)?,
-            },
+            kind::REQUEST_OPS => {
+                Self::RequestOps { round: reader.u32()?, more: read_flag(reader)?, spaces: read_heads(reader)? }
+            }
             kind::SEND_OPS => Self::SendOps { round: reader.u32()?, runs: read_some_items(reader, "runs")? },
             kind::ACK => Self::Ack { frames: reader.u64()?, heads: read_heads(reader)? },
             kind::FORK => {
@@ -216,6 +239,8 @@ impl<'a> Message<'a> {
                 let (log, head) = read_head(reader)?;
                 Self::Fork { space, log, head }
             }
+            kind::REQUEST_ENTRIES => Self::RequestEntries { have: read_log_heads(reader)? },
+            kind::ENTRIES => Self::Entries { more: read_flag(reader)?, entries: read_entries(reader)? },
             kind::PING => Self::Ping(reader.u64()?),
             kind::PONG => Self::Pong(reader.u64()?),
             kind::ERROR => {
@@ -248,6 +273,25 @@ pub(super) fn put_identity(out: &mut Vec<u8>, entries: &[&[u8]], bytes_target: u
         let (now, later) = rest.split_at(fitting.count().max(1));
         Message::Identity { entries: now.to_vec() }.put(out);
         rest = later;
+    }
+}
+
+/// Splits entries over as many `Entries` frames as they need, of which the last says that it is; there is always one,
+/// since it is an answer.
+pub(super) fn put_entries(out: &mut Vec<u8>, entries: &[(LogKey, &[u8])], bytes_target: usize) {
+    let mut rest = entries;
+    loop {
+        let mut bytes = IDENTITY_HEAD_BYTES;
+        let fitting = rest.iter().take(usize::from(u16::MAX)).take_while(|(_, entry)| {
+            bytes += LOG_KEY_BYTES + ITEM_HEAD_BYTES + entry.len();
+            bytes <= bytes_target
+        });
+        let (now, later) = rest.split_at(fitting.count().max(1).min(rest.len()));
+        Message::Entries { more: !later.is_empty(), entries: now.to_vec() }.put(out);
+        rest = later;
+        if rest.is_empty() {
+            return;
+        }
     }
 }
 
@@ -328,6 +372,69 @@ fn read_items<'a>(reader: &mut ByteReader<'a>, what: &'static str, max: usize) -
             reader.take(len)
         })
         .collect()
+}
+
+fn put_key(out: &mut Vec<u8>, key: LogKey) {
+    let (kind, id) = match &key {
+        LogKey::User(user) => (1, user.as_bytes()),
+        LogKey::Space(space) => (2, space.as_bytes()),
+    };
+    out.push(kind);
+    out.extend_from_slice(id);
+}
+
+fn read_key(reader: &mut ByteReader<'_>) -> Result<LogKey, OplogError> {
+    Ok(match reader.u8()? {
+        1 => LogKey::User(UserId::from_bytes(reader.array()?)),
+        2 => LogKey::Space(SpaceId::from_bytes(reader.array()?)),
+        _ => return Err(reader.malformed("entries of a kind of log that this version does not know")),
+    })
+}
+
+fn put_ids(out: &mut Vec<u8>, ids: &[[u8; 32]]) {
+    out.extend_from_slice(&(ids.len() as u32).to_le_bytes());
+    ids.iter().for_each(|id| out.extend_from_slice(id));
+}
+
+fn read_ids(reader: &mut ByteReader<'_>) -> Result<Vec<[u8; 32]>, OplogError> {
+    let found = u64::from(reader.u32()?);
+    let count = reader.check_count("ids of identity entries", found, 32, IDENTITY_IDS_MAX)?;
+    let ids = (0..count).map(|_| reader.array()).collect::<Result<Vec<_>, _>>()?;
+    if ids.is_sorted_by(|a, b| a < b) { Ok(ids) } else { Err(reader.malformed("ids out of order or doubled")) }
+}
+
+fn read_log_heads(reader: &mut ByteReader<'_>) -> Result<LogHeads, OplogError> {
+    let found = u64::from(reader.u32()?);
+    let count = reader.check_count("logs of entries", found, LOG_KEY_BYTES + 4, ENTRY_LOGS_MAX)?;
+    let mut have = LogHeads::new();
+    for _ in 0..count {
+        let key = read_key(reader)?;
+        if have.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(reader.malformed("logs out of order or doubled"));
+        }
+        have.insert(key, read_ids(reader)?);
+    }
+    Ok(have)
+}
+
+fn read_entries<'a>(reader: &mut ByteReader<'a>) -> Result<Vec<(LogKey, &'a [u8])>, OplogError> {
+    let found = u64::from(reader.u16()?);
+    let count = reader.check_count("entries", found, LOG_KEY_BYTES + ITEM_HEAD_BYTES, usize::from(u16::MAX))?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let key = read_key(reader)?;
+        let len = reader.u32()? as usize;
+        entries.push((key, reader.take(len)?));
+    }
+    Ok(entries)
+}
+
+fn read_flag(reader: &mut ByteReader<'_>) -> Result<bool, OplogError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(reader.malformed("a flag that is neither 0 nor 1")),
+    }
 }
 
 fn put_heads(out: &mut Vec<u8>, spaces: &Heads) {

@@ -1,11 +1,11 @@
 //! What a session needs from the database it syncs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::ReplicaError;
+use super::{EntryLogs, LogKey, ReplicaError};
 use crate::identity::IdentityLog;
-use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, Run, SpaceId};
+use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, OplogError, Run, SpaceId, UserId};
 
 /// For a space: how far each log is held, by the seq of the newest change.
 pub type Seqs = BTreeMap<LogId, u64>;
@@ -23,18 +23,40 @@ pub trait Replica: Send + Sync {
         String::new()
     }
 
-    /// The identity log as it is now.
-    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError>;
+    /// The logs of entries as they are now: who is who, and who is in which space.
+    fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError>;
 
-    /// Adds entries to the identity log and returns how many were new. Entries that do not hold by
-    /// themselves (forged, of another user) are left out, not an error: the others still count.
-    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError>;
+    /// Adds entries that a peer tells, as [`EntryLogs::learn`] does, and returns how many were new. Entries that do
+    /// not hold by themselves (forged, of another log) are left out, not an error: the others still count.
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Result<usize, ReplicaError>;
+
+    /// The own user's identity log as it is now.
+    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
+        Ok(Arc::clone(self.logs()?.users.own()))
+    }
+
+    /// Adds entries to the own user's identity log and returns how many were new, as [`Replica::learn`] does.
+    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
+        let own = LogKey::User(self.identity()?.user_id());
+        self.learn(&entries.iter().map(|entry| (own, entry.clone())).collect::<Vec<_>>(), true)
+    }
 
     /// The identity entries that lead from the user's root key to this device.
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError>;
 
-    /// The spaces that this device and `peer` both belong to. For devices of one user: all of them.
-    fn spaces(&self, peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError>;
+    /// The spaces whose changes this device shares with `peer`: for a device of the own user, all.
+    fn spaces(&self, peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
+        let logs = self.logs()?;
+        let users: BTreeSet<UserId> = logs.users.of_device(peer).map(|(user, _)| user).collect();
+        let spaces: BTreeSet<SpaceId> =
+            users.into_iter().flat_map(|user| logs.told_to(user).spaces().clone()).collect();
+        Ok(spaces.into_iter().collect())
+    }
+
+    /// What is held of each of these spaces.
+    fn frontiers(&self, spaces: &BTreeSet<SpaceId>) -> Result<BTreeMap<SpaceId, Frontier>, ReplicaError> {
+        spaces.iter().map(|space| Ok((*space, self.frontier(*space)?))).collect()
+    }
 
     /// The newest change of every log that is held in `space`.
     fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError>;
@@ -65,7 +87,7 @@ pub trait Replica: Send + Sync {
     }
 
     /// Verifies runs and applies them durably, each as far as it goes. Changes that are held already are
-    /// no error. The runs are of spaces that [`Replica::spaces`] names, in the order of arrival; runs of
+    /// no error. The runs are of spaces that are shared with a peer, in the order of arrival; runs of
     /// one log continue each other. An error means that the database failed, not that a run is bad.
     fn apply(&self, runs: Vec<Run>) -> Result<Applied, ReplicaError>;
 

@@ -3,10 +3,10 @@
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::limits::{FRAME_BYTES_MAX, HEADS_MAX};
-use super::message::{Heads, Hello, Inbox, Message, digest_of, first_frame, put_identity, put_request};
-use super::{Build, SyncError};
-use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId};
+use super::limits::{FRAME_BYTES_MAX, HEADS_MAX, PROTOCOL_VERSION};
+use super::message::{Heads, Hello, Inbox, Message, digest_of, first_frame, put_entries, put_identity, put_request};
+use super::{Build, LogKey, SyncError};
+use crate::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId, UserId};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -40,13 +40,26 @@ fn the_wire_is_what_its_document_says() {
         holds: [0x22; 32],
         certificate: vec![b"entry"],
         build: build(),
+        entries: Some([0x44; 32]),
     };
+    let first_version = Hello { build: Build { newest: 1, ..build() }, entries: None, ..hello.clone() };
+    let (user, space) = (LogKey::User(UserId::from_bytes([0xee; 16])), LogKey::Space(SpaceId::from_bytes([0xaa; 16])));
     let entry = format!("05000000{}", hex(b"entry"));
     let golden = [
         (
             Message::Hello(hello),
             format!(
-                "6a00000001 0300 0100 {} {} {} 0100 {entry} {names}",
+                "8a00000001 0300 0100 {} {} {} 0100 {entry} {names} {}",
+                "d1".repeat(16),
+                "11".repeat(32),
+                "22".repeat(32),
+                "44".repeat(32)
+            ),
+        ),
+        (
+            Message::Hello(first_version),
+            format!(
+                "6a00000001 0100 0100 {} {} {} 0100 {entry} {names}",
                 "d1".repeat(16),
                 "11".repeat(32),
                 "22".repeat(32)
@@ -70,6 +83,14 @@ fn the_wire_is_what_its_document_says() {
                 head: head(7, 0xcc),
             },
             format!("490000000a {aa} {bb} 0700000000000000 {cc}"),
+        ),
+        (
+            Message::RequestEntries { have: [(user, vec![[0x33; 32]]), (space, vec![])].into() },
+            format!("4f0000000b 02000000 01 {} 01000000 {} 02 {aa} 00000000", "ee".repeat(16), "33".repeat(32)),
+        ),
+        (
+            Message::Entries { more: true, entries: vec![(user, b"entry"), (space, b"entry")] },
+            format!("380000000c 01 0200 01 {} {entry} 02 {aa} {entry}", "ee".repeat(16)),
         ),
     ];
     for (message, expected) in golden {
@@ -107,14 +128,20 @@ fn any_heads() -> impl Strategy<Value = Heads> {
 fn any_parts() -> impl Strategy<Value = Parts> {
     let items = vec(vec(any::<u8>(), 0..40), 1..5);
     let ids = btree_set(any::<[u8; 32]>(), 0..5).prop_map(|ids| ids.into_iter().collect());
-    (0..10_u8, any::<u64>(), any::<bool>(), items, ids, any_heads())
+    (0..12_u8, any::<u64>(), any::<bool>(), items, ids, any_heads())
         .prop_map(|(kind, number, flag, items, ids, heads)| Parts { kind, number, flag, items, ids, heads })
 }
 
 impl Parts {
     fn build(&self) -> Build {
         let (cfost, app) = (format!("0.{}.0", self.number), self.ids.iter().map(|id| id[0].to_string()).collect());
-        Build { newest: 1, oldest: self.number as u16 % 2, cfost, app }
+        Build { newest: 1 + u16::from(self.flag), oldest: self.number as u16 % 2, cfost, app }
+    }
+
+    /// Keys of logs of both kinds.
+    fn keys(&self) -> impl Iterator<Item = LogKey> {
+        let users = self.heads.keys().map(|space| LogKey::User(UserId::from_bytes(*space.as_bytes())));
+        users.chain(self.heads.keys().copied().map(LogKey::Space))
     }
 
     fn message(&self) -> Message<'_> {
@@ -126,6 +153,7 @@ impl Parts {
                 holds: [2; 32],
                 certificate: items,
                 build: self.build(),
+                entries: self.flag.then_some([3; 32]),
             }),
             1 => Message::RequestIdentity { have: self.ids.clone() },
             2 => Message::Identity { entries: items },
@@ -135,6 +163,8 @@ impl Parts {
             6 => Message::Ping(self.number),
             7 => Message::Pong(self.number),
             8 => Message::Error { code: self.number as u16, build: self.build() },
+            9 => Message::RequestEntries { have: self.keys().map(|key| (key, self.ids.clone())).collect() },
+            10 => Message::Entries { more: self.flag, entries: self.keys().zip(items).collect() },
             _ => Message::Fork {
                 space: SpaceId::from_bytes([7; 16]),
                 log: LogId::from_bytes([8; 16]),
@@ -166,7 +196,7 @@ proptest! {
         let at = 4 + at.index(bytes.len() - 4);
         bytes[at] ^= bits;
         if let Ok(message) = Message::decode(&bytes[4..])
-            && !matches!(&message, Message::Hello(Hello { build, .. }) | Message::Error { build, .. } if build.newest > 1)
+            && !matches!(&message, Message::Hello(Hello { build, .. }) | Message::Error { build, .. } if build.newest > PROTOCOL_VERSION)
         {
             prop_assert_eq!(encoded(&message), bytes);
         }
@@ -257,4 +287,20 @@ fn identity_entries_are_split_over_frames() {
     assert_eq!(told, borrowed);
     put_identity(&mut stream, &[], 30_000);
     assert_eq!(read_all(&stream).1, longest, "nothing to tell is no frame");
+
+    let key = LogKey::User(UserId::from_bytes([1; 16]));
+    let named: Vec<(LogKey, &[u8])> = borrowed.iter().map(|entry| (key, *entry)).collect();
+    stream.clear();
+    put_entries(&mut stream, &named, 30_000);
+    let (messages, longest) = read_all(&stream);
+    assert!(longest <= 39_000 + 40, "{longest}");
+    let last = messages.len() - 1;
+    let told = messages.into_iter().enumerate().flat_map(|(index, message)| match message {
+        Message::Entries { more, entries } if more == (index != last) => entries,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), named);
+    stream.clear();
+    put_entries(&mut stream, &[], 30_000);
+    assert_eq!(read_all(&stream).0, [Message::Entries { more: false, entries: vec![] }], "an answer there always is");
 }

@@ -110,7 +110,9 @@ fn first_frame_from_laptop(bytes: &[u8]) -> (Pipe, Arc<Device>) {
 fn a_hello_by_hand_is_understood() {
     let (_, laptop) = two_devices();
     let (mut pipe, _) = first_frame_from_laptop(&hello_of(&laptop));
-    assert!(matches!(pipe.take_events(End::Listener)[..], [Event::PeerReady { device }] if device == laptop.device()));
+    assert!(
+        matches!(pipe.take_events(End::Listener)[..], [Event::PeerReady { device, .. }] if device == laptop.device())
+    );
 }
 
 #[test]
@@ -253,21 +255,26 @@ fn a_newer_peer_that_still_speaks_our_version_is_welcome() {
 
 /// A `Hello` of a build that speaks these versions of the protocol.
 fn hello_of_versions(device: &Arc<Device>, newest: u8, oldest: u8) -> Vec<u8> {
-    hello_with(device, |body| body[..4].copy_from_slice(&[newest, 0, oldest, 0]))
+    hello_with(device, |body| {
+        body[..4].copy_from_slice(&[newest, 0, oldest, 0]);
+        if newest >= 2 {
+            body.extend([0; 32]);
+        }
+    })
 }
 
 #[test]
 fn an_app_too_old_to_take_part_is_told_so_with_the_version_that_it_needs() {
     let (_, laptop) = two_devices();
     // To a listener that is too old comes a Hello, to a dialer that is too old an error.
-    let (mut pipe, _) = first_frame_from_laptop(&hello_of_versions(&laptop, 9, 2));
+    let (mut pipe, _) = first_frame_from_laptop(&hello_of_versions(&laptop, 9, 3));
     let listener = failure(&mut pipe, End::Listener);
 
     let (phone, laptop) = two_devices();
     let mut pipe = connect(&phone, &laptop);
     pipe.wake(End::Dialer);
     pipe.intercept(End::Listener);
-    let error = [&[2, 0, 9, 0, 2, 0][..], NAMES, b"and what this version does not know"].concat();
+    let error = [&[2, 0, 9, 0, 3, 0][..], NAMES, b"and what this version does not know"].concat();
     pipe.inject(End::Dialer, &frame(ERROR, &error));
     pipe.deliver(End::Dialer, usize::MAX);
     let dialer = failure(&mut pipe, End::Dialer);
@@ -279,7 +286,7 @@ fn an_app_too_old_to_take_part_is_told_so_with_the_version_that_it_needs() {
         assert_eq!(
             told.to_string(),
             format!(
-                "this app speaks sync versions up to 1, device {device} (CFOST 0.9.1, app 2.3) needs 2: update this app"
+                "this app speaks sync versions up to 2, device {device} (CFOST 0.9.1, app 2.3) needs 3: update this app"
             )
         );
     }
@@ -291,7 +298,7 @@ fn a_peer_that_is_too_old_is_told_what_it_needs() {
     let (mut pipe, phone) = first_frame_from_laptop(&hello_of_versions(&laptop, 0, 0));
     let told = pipe.intercept(End::Dialer);
     assert_eq!(kinds(&told), [ERROR]);
-    assert_eq!(told[5..11], [2, 0, 1, 0, 1, 0], "the code, and the versions spoken here");
+    assert_eq!(told[5..11], [2, 0, 2, 0, 1, 0], "the code, and the versions spoken here");
     let error = failure(&mut pipe, End::Listener);
     assert!(matches!(&error, SyncError::Version { theirs, .. } if theirs.outdated() == Some(Outdated::Peer)));
     assert!(error.to_string().ends_with("this app needs 1: update the app there"), "{error}");
@@ -301,7 +308,7 @@ fn a_peer_that_is_too_old_is_told_what_it_needs() {
 #[test]
 fn a_stranger_is_not_told_which_version_it_would_need() {
     let (_, laptop) = two_devices();
-    for (newest, oldest) in [(9, 2), (0, 0)] {
+    for (newest, oldest) in [(9, 3), (0, 0)] {
         let stranger = hello_of_versions(&first_device(2), newest, oldest);
         let (mut pipe, _) = first_frame_from_laptop(&stranger);
         assert_eq!(pipe.bytes_sent(End::Listener), 0);

@@ -92,6 +92,7 @@ fn a_huge_frame_is_refused_by_its_length_alone() {
 fn what_is_not_the_one_encoding_of_a_message_is_refused() {
     let home = two_devices().0.home();
     let head = Head { seq: 1, id: cfost_runtime::oplog::ChangeId::from_bytes([1; 32]) };
+    let one_log = [&[1][..], &[7; 16], &[0; 4]].concat();
     let bad: Vec<(&str, Vec<u8>)> = vec![
         ("no kind", frame(PING, &[])[..4].iter().map(|_| 0).collect()),
         ("an unknown kind", frame(99, &[])),
@@ -111,6 +112,10 @@ fn what_is_not_the_one_encoding_of_a_message_is_refused() {
         ("a log twice", request_ops(2, false, &[(home, vec![([1; 16], head), ([1; 16], head)])])),
         ("logs out of order", request_ops(2, false, &[(home, vec![([2; 16], head), ([1; 16], head)])])),
         ("a space twice", request_ops(2, false, &[(home, vec![]), (home, vec![])])),
+        ("entries of no kind of log", frame(REQUEST_ENTRIES, &[&[1, 0, 0, 0, 3][..], &[0; 20]].concat())),
+        ("a log of entries twice", frame(REQUEST_ENTRIES, &[&[2, 0, 0, 0][..], &one_log, &one_log].concat())),
+        ("more entries than bytes", frame(ENTRIES, &[0, 255, 255])),
+        ("an answer with a flag of 2", frame(ENTRIES, &[2, 0, 0])),
         ("ids out of order", frame(REQUEST_IDENTITY, &[&[2, 0, 0, 0][..], &[2; 32], &[1; 32]].concat())),
     ];
     for (what, bytes) in bad {
@@ -133,7 +138,10 @@ fn what_makes_no_sense_is_refused() {
         ("a request out of turn", request_ops(7, false, &[(home, vec![])])),
         ("a request again", request_ops(1, false, &[(home, vec![])])),
         ("an empty part", request_ops(2, true, &[])),
-        ("identities asked for twice", frame(REQUEST_IDENTITY, &[0; 4])),
+        ("entries asked for twice", frame(REQUEST_ENTRIES, &[0; 4])),
+        ("a part of an answer without content", frame(ENTRIES, &[1, 0, 0])),
+        ("what an older version asks", frame(REQUEST_IDENTITY, &[0; 4])),
+        ("what an older version answers", frame(IDENTITY, &[1, 0, 0, 0, 0, 0])),
     ];
     for (what, bytes) in senseless {
         let (mut pipe, ..) = listening();
@@ -160,7 +168,6 @@ fn a_strangers_changes_are_not_kept() {
     let (mut pipe, phone, laptop) = listening();
     // Rightly signed and chained, but by nobody that this user knows.
     let stranger = first_device(2);
-    stranger.join(phone.home());
     stranger.write_in(phone.home(), "by a stranger");
     let runs = stranger.runs_after(phone.home(), &Seqs::new(), usize::MAX).unwrap();
     let runs: Vec<Run> = runs.into_iter().map(|served| served.run).collect();
@@ -177,7 +184,6 @@ fn a_strangers_changes_are_not_kept() {
 fn changes_of_another_space_end_the_session() {
     let (mut pipe, phone, laptop) = listening();
     let elsewhere = SpaceId::from_bytes([9; 16]);
-    laptop.join(elsewhere);
     laptop.write_in(elsewhere, "in a space that the phone is not in");
     let runs = laptop.runs_after(elsewhere, &Seqs::new(), usize::MAX).unwrap();
     let runs: Vec<Run> = runs.into_iter().map(|served| served.run).collect();
@@ -287,12 +293,12 @@ fn endless_pings_end_the_session() {
 fn endless_introductions_end_the_session() {
     let (mut pipe, phone, laptop) = listening();
     let entry = laptop.certificate().unwrap().remove(0);
-    let mut body = vec![1, 0];
+    let mut body = [&[0, 1, 0, 1], &phone.user().as_bytes()[..]].concat();
     body.extend((entry.len() as u32).to_le_bytes());
     body.extend(entry);
     let mut times = 0;
     while !pipe.session(End::Listener).is_closed() {
-        assert!(tell(&mut pipe, &frame(IDENTITY, &body)).len() <= 32);
+        assert!(tell(&mut pipe, &frame(ENTRIES, &body)).len() <= 32);
         times += 1;
     }
     assert_eq!(times, IDENTITY_FRAMES_FUTILE_MAX + 1);

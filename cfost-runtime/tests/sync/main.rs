@@ -9,6 +9,7 @@ mod hostile;
 mod model;
 mod newer;
 mod pressure;
+mod sharing;
 
 use std::sync::Arc;
 
@@ -103,3 +104,5 @@ const PING: u8 = 7;
 const PONG: u8 = 8;
 const ERROR: u8 = 9;
 const FORK: u8 = 10;
+const REQUEST_ENTRIES: u8 = 11;
+const ENTRIES: u8 = 12;

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::host::{Host, ManualClock};
-use cfost_runtime::identity::{AddDevice, Body, DeviceKeys, IdentityLog, Inserted, RecoveryPhrase, RootKey};
+use cfost_runtime::identity::{
+    AddDevice, Body, DeviceKeys, Frontiers, IdentityLog, RecoveryPhrase, Role, RootKey, SpaceBody, SpaceLog, Standing,
+};
 use cfost_runtime::oplog::limits::{SIGNATURE_BYTES_MAX, SIGNATURE_CHANGES_MAX};
 use cfost_runtime::oplog::{
     Chain, ChangeFlags, ChangeId, DeviceId, EpochKey, Frontier, Head, LogId, OpKind, RuleTag, Run, Sealer,
     SegmentWriter, SpaceId, UserId, ValueRef, sign_change,
 };
-use cfost_runtime::sync::{Applied, Refusal, Refused, Replica, ReplicaError, Seqs, Served};
+use cfost_runtime::sync::{Applied, EntryLogs, LogKey, Refusal, Refused, Replica, ReplicaError, Seqs, Served};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -35,7 +37,7 @@ pub(crate) struct Device {
 
 #[derive(Clone)]
 struct State {
-    identity: Arc<IdentityLog>,
+    logs: Arc<EntryLogs>,
     spaces: BTreeMap<SpaceId, Space>,
     seen: BTreeSet<DeviceId>,
     rows: u64,
@@ -60,14 +62,13 @@ pub(crate) fn first_device(seed: u64) -> Arc<Device> {
     let root = RootKey::from_phrase(&RecoveryPhrase::generate(&host));
     let keys = DeviceKeys::generate(&host);
     let identity = IdentityLog::found(&root, &keys, "first", Timestamp::from_ms(START_MS)).unwrap();
-    Device::with(host, keys, identity, &[SpaceId::home_of(root.user_id())])
+    Device::with(host, keys, EntryLogs::of(Arc::new(identity)))
 }
 
 impl Device {
-    fn with(host: Host, keys: DeviceKeys, identity: IdentityLog, spaces: &[SpaceId]) -> Arc<Self> {
-        let user = identity.user_id();
-        let spaces = spaces.iter().map(|space| (*space, Space::default())).collect();
-        let state = State { identity: Arc::new(identity), spaces, seen: BTreeSet::new(), rows: 0 };
+    fn with(host: Host, keys: DeviceKeys, logs: EntryLogs) -> Arc<Self> {
+        let user = logs.users.own().user_id();
+        let state = State { logs: Arc::new(logs), spaces: BTreeMap::new(), seen: BTreeSet::new(), rows: 0 };
         Arc::new(Self {
             host,
             keys,
@@ -83,23 +84,28 @@ impl Device {
         self.state.lock().unwrap()
     }
 
-    /// Pairs a new device, which starts with this one's identity log and spaces, and no change.
+    /// Says something in the own user's identity log.
+    fn say(&self, body: Body) {
+        let mut state = self.state();
+        let mut own = IdentityLog::clone(state.logs.users.own());
+        let entry = own.author(&self.keys, body, Timestamp::from_ms(START_MS)).unwrap();
+        own.insert(entry.as_bytes()).unwrap();
+        Arc::make_mut(&mut state.logs).users.put(Arc::new(own));
+    }
+
+    /// Pairs a new device, which starts with this one's logs of entries, and no change.
     pub(crate) fn pair(&self, name: &str) -> Arc<Self> {
         let keys = DeviceKeys::generate(&self.host);
-        let mut state = self.state();
-        let add = AddDevice::new(self.user, &keys, name).unwrap();
-        let entry = state.identity.author(&self.keys, Body::AddDevice(add), Timestamp::from_ms(START_MS)).unwrap();
-        Arc::make_mut(&mut state.identity).insert(entry.as_bytes()).unwrap();
-        let spaces: Vec<SpaceId> = state.spaces.keys().copied().collect();
+        self.say(Body::AddDevice(AddDevice::new(self.user, &keys, name).unwrap()));
         let host = Host::simulated(ManualClock::at(START_MS), u64::from_le_bytes(self.host.random()));
-        Self::with(host, keys, IdentityLog::clone(&state.identity), &spaces)
+        Self::with(host, keys, EntryLogs::clone(&self.state().logs))
     }
 
     /// A copy of the whole database, as a backup makes it.
     pub(crate) fn copy(&self) -> Arc<Self> {
         let keys = DeviceKeys::from_secret_bytes(self.keys.to_secret_bytes().as_ref()).unwrap();
         let host = Host::simulated(ManualClock::at(START_MS), u64::from_le_bytes(self.host.random()));
-        let copy = Self::with(host, keys, IdentityLog::clone(&self.state().identity), &[]);
+        let copy = Self::with(host, keys, EntryLogs::clone(&self.state().logs));
         *copy.state() = self.state().clone();
         copy
     }
@@ -109,9 +115,61 @@ impl Device {
         SpaceId::home_of(self.user)
     }
 
-    /// This device joins another space.
-    pub(crate) fn join(&self, space: SpaceId) {
-        self.state().spaces.entry(space).or_default();
+    /// The user whose device this is.
+    pub(crate) fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Founds a space, which this user owns.
+    pub(crate) fn found(&self) -> SpaceId {
+        let mut state = self.state();
+        let at = Timestamp::from_ms(START_MS);
+        let (log, _) = SpaceLog::found(&self.host, state.logs.users.own(), &self.keys, at).unwrap();
+        let space = log.space();
+        Arc::make_mut(&mut state.logs).spaces.insert(space, Arc::new(log));
+        space
+    }
+
+    /// Says something in the members log of a space.
+    fn say_in(&self, space: SpaceId, body: SpaceBody) {
+        let mut state = self.state();
+        let logs = Arc::make_mut(&mut state.logs);
+        let mut log = SpaceLog::clone(&logs.spaces[&space]);
+        let entry = log.author(&logs.users, &self.keys, body, Timestamp::from_ms(START_MS)).unwrap();
+        log.insert(entry.as_bytes()).unwrap();
+        logs.spaces.insert(space, Arc::new(log));
+    }
+
+    /// Makes a user, who is known here, a member of a space.
+    pub(crate) fn add(&self, space: SpaceId, user: &Self, role: Role) {
+        let root = user.identity().unwrap().root();
+        self.say_in(space, SpaceBody::Member { root, role, counted: Frontiers::new() });
+    }
+
+    /// Adds a user to a space, and brings both devices the logs of entries that they need of each other: what
+    /// inviting somebody brings about.
+    pub(crate) fn invite(&self, space: SpaceId, other: &Self, role: Role) {
+        self.add(space, other, role);
+        self.learn(&own_entries(other), false).unwrap();
+        let logs = self.logs().unwrap();
+        let members = logs.spaces[&space].entries().map(|entry| (LogKey::Space(space), entry.as_bytes().to_vec()));
+        let mut entries: Vec<_> = members.collect();
+        entries.extend(logs.users.iter().flat_map(|log| {
+            let key = LogKey::User(log.user_id());
+            log.entries().map(move |entry| (key, entry.as_bytes().to_vec())).collect::<Vec<_>>()
+        }));
+        other.learn(&entries, false).unwrap();
+    }
+
+    /// Ends a user's membership: removes it, or leaves.
+    pub(crate) fn end(&self, space: SpaceId, user: UserId) {
+        self.say_in(space, SpaceBody::EndMember { user, counted: Frontiers::new() });
+    }
+
+    /// The role of a user in a space, as this device knows it.
+    pub(crate) fn role(&self, space: SpaceId, user: UserId) -> Option<Role> {
+        let logs = self.logs().unwrap();
+        logs.spaces.get(&space)?.members(&logs.users).role(user)
     }
 
     /// The public transport key.
@@ -121,15 +179,12 @@ impl Device {
 
     /// Renames itself, in its identity log.
     pub(crate) fn rename(&self, name: &str) {
-        let mut state = self.state();
-        let body = Body::RenameDevice { device: self.keys.id(), name: name.into() };
-        let entry = state.identity.author(&self.keys, body, Timestamp::from_ms(START_MS)).unwrap();
-        Arc::make_mut(&mut state.identity).insert(entry.as_bytes()).unwrap();
+        self.say(Body::RenameDevice { device: self.keys.id(), name: name.into() });
     }
 
     /// The names of all devices that this one knows.
     pub(crate) fn names(&self) -> BTreeSet<String> {
-        self.state().identity.devices().map(|device| device.name).collect()
+        self.state().logs.users.own().devices().map(|device| device.name).collect()
     }
 
     /// Makes one change with one op in the home space.
@@ -157,9 +212,9 @@ impl Device {
         let mut state = self.state();
         state.rows += 1;
         let row = Uuid::from_u128(u128::from(state.rows));
-        let own =
-            *state.spaces.get_mut(&space).unwrap().own.get_or_insert_with(|| LogId::from_bytes(self.host.random()));
-        let log = state.spaces.get_mut(&space).unwrap().logs.entry(own).or_insert_with(|| Log {
+        let held = state.spaces.entry(space).or_default();
+        let own = *held.own.get_or_insert_with(|| LogId::from_bytes(self.host.random()));
+        let log = held.logs.entry(own).or_insert_with(|| Log {
             chain: Chain::new(space, self.keys.public().signing, own),
             changes: Vec::new(),
             signatures: BTreeMap::new(),
@@ -195,6 +250,12 @@ impl Device {
     pub(crate) fn met(&self) -> BTreeSet<DeviceId> {
         self.state().seen.clone()
     }
+}
+
+/// What a device says of its user.
+pub(crate) fn own_entries(device: &Device) -> Vec<(LogKey, Vec<u8>)> {
+    let log = device.identity().unwrap();
+    log.entries().map(|entry| (LogKey::User(log.user_id()), entry.as_bytes().to_vec())).collect()
 }
 
 /// Everyone in a test has the key of every space.
@@ -266,41 +327,41 @@ impl Replica for Device {
         self.keys.id()
     }
 
-    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
-        Ok(Arc::clone(&self.state().identity))
+    fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError> {
+        Ok(Arc::clone(&self.state().logs))
     }
 
-    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
-        let mut state = self.state();
-        let log = Arc::make_mut(&mut state.identity);
-        let inserted = entries.iter().filter_map(|entry| log.insert(entry).ok());
-        Ok(inserted.map(|inserted| if let Inserted::Accepted(ids) = inserted { ids.len() } else { 0 }).sum())
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Result<usize, ReplicaError> {
+        let mut logs = EntryLogs::clone(&self.state().logs);
+        let new = logs.learn(entries, own_device).len();
+        if new > 0 {
+            self.state().logs = Arc::new(logs);
+        }
+        Ok(new)
     }
 
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {
-        self.state().identity.certificate(self.device()).map_err(ReplicaError::new)
-    }
-
-    fn spaces(&self, _: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
-        Ok(self.state().spaces.keys().copied().collect())
+        self.state().logs.users.own().certificate(self.device()).map_err(ReplicaError::new)
     }
 
     fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError> {
-        Ok(self.state().spaces[&space].logs.iter().map(|(log, of)| (*log, of.chain.head)).collect())
+        let held = self.state().spaces.get(&space).cloned().unwrap_or_default();
+        Ok(held.logs.iter().map(|(log, of)| (*log, of.chain.head)).collect())
     }
 
     fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError> {
-        let state = self.state();
-        Ok(state.spaces[&space].logs.get(&log).and_then(|log| log.changes.get(seq as usize - 1)).map(|(_, id)| *id))
+        let mut state = self.state();
+        let held = state.spaces.entry(space).or_default();
+        Ok(held.logs.get(&log).and_then(|log| log.changes.get(seq as usize - 1)).map(|(_, id)| *id))
     }
 
     fn own_log(&self, space: SpaceId) -> Result<Option<LogId>, ReplicaError> {
-        Ok(self.state().spaces[&space].own)
+        Ok(self.state().spaces.entry(space).or_default().own)
     }
 
     fn own_log_is_behind(&self, space: SpaceId, log: LogId, _: Head) -> Result<(), ReplicaError> {
         let mut state = self.state();
-        let space = state.spaces.get_mut(&space).unwrap();
+        let space = state.spaces.entry(space).or_default();
         assert_eq!(space.own.take(), Some(log), "told of a log that isn't its own");
         Ok(())
     }
@@ -308,7 +369,7 @@ impl Replica for Device {
     fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>, ReplicaError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
-        let space = state.spaces.get_mut(&space).unwrap();
+        let space = state.spaces.entry(space).or_default();
         let author = self.keys.public().signing;
         space.logs.values_mut().filter(|log| log.chain.author == author).for_each(|log| log.expose(&self.keys));
         let mut served = Vec::new();
@@ -337,19 +398,20 @@ impl Replica for Device {
             return Err(ReplicaError::new("the disk is full"));
         }
         let mut state = self.state();
-        let identity = Arc::clone(&state.identity);
+        let logs = Arc::clone(&state.logs);
         let mut applied = Applied::default();
         for run in runs {
             let (space, log) = (run.space, run.log);
-            let logs = &mut state.spaces.get_mut(&space).expect("only shared spaces are applied").logs;
-            let held = logs.entry(log).or_insert_with(|| Log {
+            let spaces = &mut state.spaces.entry(space).or_default().logs;
+            let held = spaces.entry(log).or_insert_with(|| Log {
                 chain: Chain::new(space, run.author, log),
                 changes: Vec::new(),
                 signatures: BTreeMap::new(),
             });
-            let outcome = match identity.device_by_signing_key(&run.author) {
-                None => Err(Refusal::Author),
-                Some(_) => held.append(run),
+            let author = DeviceId::of_key(&run.author);
+            let outcome = match logs.users.of_device(author).any(|(_, device)| device.standing == Standing::Active) {
+                false => Err(Refusal::Author),
+                true => held.append(run),
             };
             match outcome {
                 Ok(changes) => {
@@ -360,7 +422,7 @@ impl Replica for Device {
             }
             let head = held.chain.head;
             if head.seq == 0 {
-                logs.remove(&log);
+                spaces.remove(&log);
             }
             applied.heads.entry(space).or_default().advance(log, head);
         }

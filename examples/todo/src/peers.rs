@@ -153,7 +153,7 @@ fn tell(db: &Db, event: &NodeEvent, screen: &mut Screen) -> Result<(), Failure> 
         Ok(printable(&device.map_or_else(|| id.to_string(), |device| device.name)))
     };
     let (who, what) = match event {
-        NodeEvent::PeerConnected { device, transport } => {
+        NodeEvent::PeerConnected { device, transport, .. } => {
             let over = if *transport == Transport::Quic { "QUIC" } else { "TCP" };
             (name(*device)?, format!("connected over {over}"))
         }

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cfost_runtime::identity::{DeviceKeys, IdentityLog};
+use cfost_runtime::identity::DeviceKeys;
 use cfost_runtime::oplog::Run;
 use cfost_runtime::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId};
-use cfost_runtime::sync::{Applied, Event, Input, Refusal, Refused, Replica, ReplicaError, Seqs, Served, Session};
+use cfost_runtime::sync::{
+    Applied, EntryLogs, Event, Input, LogKey, Refusal, Refused, Replica, ReplicaError, Seqs, Served, Session,
+};
 
 use super::identity::{NOW_MS, USER};
 use super::oplog::{empty_chain, run_of};
@@ -13,7 +15,7 @@ use super::oplog::{empty_chain, run_of};
 /// A replica that remembers nothing: each run is verified, and then forgotten.
 struct Forgetful {
     keys: &'static DeviceKeys,
-    log: Arc<IdentityLog>,
+    logs: Arc<EntryLogs>,
     space: SpaceId,
     holds: Option<Run>,
 }
@@ -32,25 +34,16 @@ impl Replica for Forgetful {
         self.keys.id()
     }
 
-    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
-        Ok(Arc::clone(&self.log))
+    fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError> {
+        Ok(Arc::clone(&self.logs))
     }
 
-    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
-        let mut log = IdentityLog::clone(&self.log);
-        let before = log.entry_count();
-        for entry in entries {
-            let _ = log.insert(entry);
-        }
-        Ok(log.entry_count() - before)
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Result<usize, ReplicaError> {
+        Ok(EntryLogs::clone(&self.logs).learn(entries, own_device).len())
     }
 
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {
-        self.log.certificate(self.keys.id()).map_err(ReplicaError::new)
-    }
-
-    fn spaces(&self, _peer: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
-        Ok(vec![self.space])
+        self.logs.users.own().certificate(self.keys.id()).map_err(ReplicaError::new)
     }
 
     fn frontier(&self, _space: SpaceId) -> Result<Frontier, ReplicaError> {
@@ -102,9 +95,9 @@ impl Replica for Forgetful {
 /// The phone, which holds a run of changes, and the laptop, which holds nothing.
 static DEVICES: LazyLock<(Forgetful, Forgetful)> = LazyLock::new(|| {
     let space = SpaceId::home_of(USER.log.user_id());
-    let log = Arc::new(USER.log.clone());
-    let phone = Forgetful { keys: &USER.phone, log: Arc::clone(&log), space, holds: Some(run_of(space, 3)) };
-    (phone, Forgetful { keys: &USER.laptop, log, space, holds: None })
+    let logs = Arc::new(EntryLogs::of(Arc::new(USER.log.clone())));
+    let phone = Forgetful { keys: &USER.phone, logs: Arc::clone(&logs), space, holds: Some(run_of(space, 3)) };
+    (phone, Forgetful { keys: &USER.laptop, logs, space, holds: None })
 });
 
 /// A listening session that hears these bytes takes them, or closes: once, and for good. The first byte

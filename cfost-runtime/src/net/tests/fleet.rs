@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::host::{Host, ManualClock};
 use crate::identity::pairing::{Joined, PairingId};
-use crate::identity::{AddDevice, Body, DeviceKeys, DevicePublic, IdentityLog, Inserted, RecoveryPhrase, RootKey};
+use crate::identity::{AddDevice, Body, DeviceKeys, DevicePublic, IdentityLog, RecoveryPhrase, RootKey};
 use crate::net::{Admission, Admitter, Node, NodeConfig, NodeEvent};
 use crate::oplog::{
     Chain, ChangeFlags, ChangeId, DeviceId, EpochKey, Frontier, Head, LogId, Run, Sealer, SpaceId, sign_change,
 };
-use crate::sync::{Applied, Refusal, Refused, Replica, ReplicaError, Seqs, Served};
+use crate::sync::{Applied, EntryLogs, LogKey, Refusal, Refused, Replica, ReplicaError, Seqs, Served};
 
 /// How long a test waits for what must happen. Far more than it takes, for a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -161,24 +161,20 @@ impl Replica for MemoryReplica {
         self.keys.id()
     }
 
-    fn identity(&self) -> Result<Arc<IdentityLog>, ReplicaError> {
-        Ok(self.identity.lock().unwrap().clone())
+    fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError> {
+        Ok(Arc::new(EntryLogs::of(self.identity.lock().unwrap().clone())))
     }
 
-    fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize, ReplicaError> {
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Result<usize, ReplicaError> {
         let mut held = self.identity.lock().unwrap();
-        let mut log = (**held).clone();
-        let new = entries.iter().filter(|entry| matches!(log.insert(entry), Ok(Inserted::Accepted(_)))).count();
-        *held = Arc::new(log);
+        let mut logs = EntryLogs::of(held.clone());
+        let new = logs.learn(entries, own_device).len();
+        *held = logs.users.own().clone();
         Ok(new)
     }
 
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {
         self.identity.lock().unwrap().certificate(self.device()).map_err(ReplicaError::new)
-    }
-
-    fn spaces(&self, _: DeviceId) -> Result<Vec<SpaceId>, ReplicaError> {
-        Ok(vec![self.space])
     }
 
     fn frontier(&self, _: SpaceId) -> Result<Frontier, ReplicaError> {

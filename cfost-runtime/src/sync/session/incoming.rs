@@ -107,7 +107,8 @@ impl Session {
                 run => run.map_err(|source| SyncError::Malformed { source })?,
             };
             let Some(shared) = self.spaces.get(&run.space) else {
-                return Err(SyncError::ForeignSpace { space: run.space });
+                self.check_ended(run.space)?;
+                continue;
             };
             if !shared.skipped.contains(&run.log) {
                 self.incoming.arrived.push(Arrived { space: run.space, log: run.log, last_seq: run.last_seq(), round });
@@ -124,9 +125,14 @@ impl Session {
     fn newer_run(&mut self, bytes: &[u8], newer: OplogError) -> Result<(), SyncError> {
         let (space, log) = Run::names(bytes).map_err(|source| SyncError::Malformed { source })?;
         if !self.spaces.contains_key(&space) {
-            return Err(SyncError::ForeignSpace { space });
+            return self.check_ended(space);
         }
         self.skip_log(space, log, Refusal::Newer(newer))
+    }
+
+    /// Changes of a space that was shared until just now may be on their way still: they are dropped.
+    fn check_ended(&self, space: SpaceId) -> Result<(), SyncError> {
+        if self.ended.contains_key(&space) { Ok(()) } else { Err(SyncError::ForeignSpace { space }) }
     }
 
     /// Applies what has arrived, and acknowledges it.
@@ -204,8 +210,9 @@ impl Session {
                 why: "too many of its logs can't be applied here",
             });
         }
-        let shared = self.spaces.entry(space).or_default();
-        if !shared.skipped.contains(&log) {
+        if let Some(shared) = self.spaces.get_mut(&space)
+            && !shared.skipped.contains(&log)
+        {
             shared.skip(log);
             self.output.events.push(Event::LogSkipped { space, log, why });
         }

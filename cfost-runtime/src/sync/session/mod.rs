@@ -1,8 +1,8 @@
 //! One end of one connection: its states, and what goes in and out. The parts of the work are in the
-//! modules beside: who the peer is, its identities, changes in, changes out, time.
+//! modules beside: who the peer is, logs of entries, changes in, changes out, time.
 
+mod entries;
 mod handshake;
-mod identities;
 mod incoming;
 mod liveness;
 mod outgoing;
@@ -11,16 +11,16 @@ mod shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use self::entries::Entries;
 use self::handshake::Greeting;
-use self::identities::Identities;
 use self::incoming::Incoming;
 use self::liveness::Liveness;
 use self::outgoing::Outgoing;
 use self::shared::Shared;
-use super::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX, OUTBOX_BYTES_MAX};
+use super::limits::{ENTRY_LOGS_VERSION, FRAME_BYTES_MAX, HELLO_BYTES_MAX, OUTBOX_BYTES_MAX, PROTOCOL_VERSION};
 use super::message::{FRAME_HEAD_BYTES, Heads, Inbox, Message, first_frame};
 use super::{Build, Copied, ErrorCode, Refusal, Replica, ReplicaError, SyncError};
-use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId};
+use crate::oplog::{DeviceId, Frontier, LogId, OplogError, SpaceId, UserId};
 
 /// What a driver gives to a [`Session`].
 #[derive(Debug)]
@@ -52,8 +52,10 @@ pub struct Output {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The peer proved that it is this device of the user.
+    /// The peer proved that it is this device of this user.
     PeerReady {
+        /// Whose device it is: the own user, or one that shares a space.
+        user: UserId,
         /// The peer.
         device: DeviceId,
     },
@@ -66,11 +68,13 @@ pub enum Event {
         /// Ops in them.
         ops: u64,
     },
-    /// The peer told of devices, names or profiles that were new here.
+    /// The peer told of devices, names, profiles or members that were new here.
     IdentitiesLearned {
+        /// The peer's user.
+        user: UserId,
         /// The peer.
         device: DeviceId,
-        /// How many entries of the identity log were new.
+        /// How many entries of identity logs and members logs were new.
         entries: usize,
     },
     /// The peer holds these changes durably.
@@ -172,15 +176,20 @@ pub struct Session {
     state: State,
     peer_key: [u8; 32],
     /// The device that was dialled, by its key.
-    dialled: Option<DeviceId>,
+    dialled: Option<(UserId, DeviceId)>,
     peer: Option<DeviceId>,
+    peer_user: Option<UserId>,
+    /// The version of the protocol that both speak.
+    version: u16,
     peer_build: Option<Build>,
     greeting: Option<Greeting>,
     inbox: Inbox,
     unwritten: usize,
     liveness: Liveness,
-    identities: Identities,
+    entries: Entries,
     spaces: BTreeMap<SpaceId, Shared>,
+    /// Spaces that were shared in this session, and are not now.
+    ended: BTreeMap<SpaceId, Shared>,
     /// What the peer asked for in spaces that it does not share, as far as is known here yet.
     unshared: Heads,
     incoming: Incoming,
@@ -209,13 +218,16 @@ impl Session {
             peer_key,
             dialled: None,
             peer: None,
+            peer_user: None,
+            version: PROTOCOL_VERSION,
             peer_build: None,
             greeting: None,
             inbox: Inbox::default(),
             unwritten: 0,
             liveness: Liveness::new(now_ms),
-            identities: Identities::default(),
+            entries: Entries::default(),
             spaces: BTreeMap::new(),
+            ended: BTreeMap::new(),
             unshared: Heads::new(),
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
@@ -256,6 +268,11 @@ impl Session {
     /// The peer, once it has proved who it is.
     pub fn peer(&self) -> Option<DeviceId> {
         self.peer
+    }
+
+    /// The peer's user, once the peer has proved who it is.
+    pub fn peer_user(&self) -> Option<UserId> {
+        self.peer_user
     }
 
     /// What runs on the peer, once it has proved who it is.
@@ -328,6 +345,11 @@ impl Session {
         match message {
             Message::RequestIdentity { have } => self.identities_asked(replica, have),
             Message::Identity { entries } => self.identities_told(replica, &entries),
+            Message::RequestEntries { .. } | Message::Entries { .. } if self.version < ENTRY_LOGS_VERSION => {
+                Err(SyncError::Unexpected { message: message.name(), why: "it is of a newer version than is spoken" })
+            }
+            Message::RequestEntries { have } => self.entries_asked(replica, "RequestEntries", have),
+            Message::Entries { more, entries } => self.entries_told(replica, more, &entries),
             Message::RequestOps { round, more, spaces } => self.ops_asked(replica, round, more, spaces),
             Message::SendOps { round, runs } => self.ops_told(replica, bytes, round, &runs),
             Message::Ack { frames, heads } => self.acknowledged(frames, heads),
@@ -360,6 +382,7 @@ impl Session {
         if self.state == State::Open {
             self.ask_again(replica)?;
             self.send_ops(replica)?;
+            self.check_business()?;
             self.settle();
             if self.output.bytes.is_empty() && self.liveness.heartbeat_is_due() {
                 let number = self.liveness.next_ping();
@@ -378,9 +401,8 @@ impl Session {
 
     /// The replica changed behind the session's back.
     fn replica_changed(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
-        self.identities_changed(replica)?;
-        self.spaces_changed(replica)?;
-        self.outgoing.look_again(&mut self.spaces);
+        self.entries_changed(replica)?;
+        self.look_for_changes(replica)?;
         self.catch_up_elsewhere(replica)?;
         self.ask_for_what_was_cut(replica)
     }
@@ -394,16 +416,21 @@ impl Session {
         self.request(replica, &all)
     }
 
-    /// Starts with spaces that the peer shares since just now.
+    /// Starts with spaces that are shared since just now, and stops with those that are shared no more.
     fn spaces_changed(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
-        let Some(peer) = self.peer else { return Ok(()) };
-        let known = replica.spaces(peer).or_fail("list the shared spaces")?;
-        let new: BTreeSet<SpaceId> = known.into_iter().filter(|space| !self.spaces.contains_key(space)).collect();
+        let now = self.entries.told.spaces();
+        let gone: Vec<SpaceId> = self.spaces.keys().filter(|space| !now.contains(space)).copied().collect();
+        let new: BTreeSet<SpaceId> = now.iter().filter(|space| !self.spaces.contains_key(space)).copied().collect();
+        for space in gone {
+            let shared = self.spaces.remove(&space).unwrap_or_default();
+            self.ended.insert(space, shared);
+        }
         if new.is_empty() {
             return Ok(());
         }
         for space in &new {
-            self.spaces.insert(*space, Shared::default());
+            let shared = self.ended.remove(space).map(Shared::resumed).unwrap_or_default();
+            self.spaces.insert(*space, shared);
             if let Some(frontier) = self.unshared.remove(space) {
                 self.space_asked(replica, *space, &frontier)?;
             }
@@ -413,7 +440,7 @@ impl Session {
 
     /// Tells, once per exchange, that nothing is left to do.
     fn settle(&mut self) {
-        let settled = self.identities.are_told()
+        let settled = self.entries.are_exchanged()
             && (self.incoming.is_equal() || self.outgoing.was_asked())
             && self.outgoing.is_done()
             && self.spaces.values().all(|shared| shared.is_done());
@@ -435,7 +462,10 @@ impl Session {
     /// The peer closes. If that is for its version, it is the same error on both sides.
     fn closed_by_peer(&mut self, replica: &dyn Replica, code: ErrorCode, build: Build) {
         let told = |device| SyncError::Version { device, theirs: Box::new(build.clone()) };
-        let mismatch = self.peer.or(self.dialled).filter(|_| code == ErrorCode::VERSION && build.outdated().is_some());
+        let mismatch = self
+            .peer
+            .or(self.dialled.map(|(_, device)| device))
+            .filter(|_| code == ErrorCode::VERSION && build.outdated().is_some());
         let reason = mismatch.map_or(CloseReason::ByPeer(code), |device| CloseReason::Failed(told(device)));
         self.close(replica, reason);
     }

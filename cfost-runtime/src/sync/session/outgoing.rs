@@ -1,7 +1,7 @@
 //! Changes out: what the peer asked for, as many at a time as it acknowledges.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::super::limits::{
     FRAME_BYTES_MAX, HEADS_MAX, OPS_FRAME_BYTES_TARGET, ROUNDS_FUTILE_MAX, TURN_BYTES_MAX, WINDOW_BYTES_MAX,
@@ -9,7 +9,7 @@ use super::super::limits::{
 };
 use super::super::message::{Heads, ITEM_HEAD_BYTES, Message, SEND_OPS_HEAD_BYTES, digest_of};
 use super::super::{Refusal, Replica, Served, SyncError};
-use super::{Event, OrFail, Session, Shared, Tally};
+use super::{Event, OrFail, Session, Tally};
 use crate::oplog::{Frontier, Head, LogId, SpaceId};
 
 /// What the peer has asked for and been sent.
@@ -38,11 +38,6 @@ impl Outgoing {
     /// Whether everything sent is acknowledged.
     pub(super) fn is_done(&self) -> bool {
         self.window.frames.is_empty()
-    }
-
-    /// There may be changes that were not there before.
-    pub(super) fn look_again(&mut self, spaces: &mut BTreeMap<SpaceId, Shared>) {
-        spaces.values_mut().for_each(|shared| shared.dirty |= shared.wanted);
     }
 }
 
@@ -214,9 +209,24 @@ impl Session {
         Ok(())
     }
 
+    /// There may be changes that were not there before.
+    pub(super) fn look_for_changes(&mut self, replica: &dyn Replica) -> Result<(), SyncError> {
+        let wanted = self.spaces.iter().filter(|(_, shared)| shared.wanted && !shared.dirty);
+        let wanted: BTreeSet<SpaceId> = wanted.map(|(space, _)| *space).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        for (space, ours) in replica.frontiers(&wanted).or_fail("read frontiers")? {
+            if let Some(shared) = self.spaces.get_mut(&space) {
+                shared.dirty = shared.lacks(&ours);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is anything to send that the window has room for.
     pub(super) fn can_send(&self) -> bool {
-        self.identities.are_told() && self.outgoing.window.has_room() && self.spaces.values().any(|shared| shared.dirty)
+        self.entries.are_told() && self.outgoing.window.has_room() && self.spaces.values().any(|shared| shared.dirty)
     }
 
     /// Sends changes: a turn's worth, as far as the window goes.
@@ -231,8 +241,11 @@ impl Session {
                 shared.dirty = false;
             } else {
                 // Looked at after the changes were read: who wrote them was learned before they were.
-                self.identities_changed(replica)?;
-                bytes += self.send_runs(space, &served)?;
+                self.entries_changed(replica)?;
+                // Who is in no space any more gets none of its changes, from that moment on.
+                if self.spaces.contains_key(&space) {
+                    bytes += self.send_runs(space, &served)?;
+                }
             }
             self.outgoing.served_last = Some(space);
         }
@@ -275,7 +288,7 @@ impl Session {
     /// The peer says that changes are durable there.
     pub(super) fn acknowledged(&mut self, frames: u64, heads: Heads) -> Result<(), SyncError> {
         self.outgoing.window.acknowledged(frames)?;
-        if heads.keys().any(|space| !self.spaces.contains_key(space)) {
+        if heads.keys().any(|space| !self.spaces.contains_key(space) && !self.ended.contains_key(space)) {
             return Err(SyncError::Unexpected { message: "Ack", why: "it names a space that was not sent" });
         }
         if let Some(device) = self.peer {

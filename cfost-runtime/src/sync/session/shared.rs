@@ -33,6 +33,18 @@ impl Shared {
         !self.dirty && self.behind.is_empty()
     }
 
+    /// The space is shared again, after it was not for a while. What was sent to and fro meanwhile was dropped, so both
+    /// sides ask anew.
+    pub(super) fn resumed(self) -> Self {
+        let dirty = self.wanted;
+        Self { asked: None, peer_asked: None, dirty, ..self }
+    }
+
+    /// Whether the peer lacks anything of `ours`, as far as is known.
+    pub(super) fn lacks(&self, ours: &Frontier) -> bool {
+        ours.iter().any(|(log, head)| self.held.get(&log).is_none_or(|held| *held < head.seq))
+    }
+
     /// The peer holds `log` up to `seq`.
     pub(super) fn peer_holds(&mut self, log: LogId, seq: u64) {
         let held = self.held.entry(log).or_default();
