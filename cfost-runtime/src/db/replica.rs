@@ -46,7 +46,7 @@ impl Replica for StoreReplica {
     }
 
     fn logs(&self) -> Result<Arc<EntryLogs>, ReplicaError> {
-        let logs = EntryLogs::of(self.store.identity()?);
+        let logs = self.store.entry_logs()?;
         let mut seen = self.seen_logs.lock().unwrap_or_else(PoisonError::into_inner);
         match &*seen {
             Some(seen) if seen.is_same_as(&logs) => Ok(Arc::clone(seen)),
@@ -54,10 +54,8 @@ impl Replica for StoreReplica {
         }
     }
 
-    fn learn(&self, entries: &[(LogKey, Vec<u8>)], _own_device: bool) -> Result<usize, ReplicaError> {
-        let own = LogKey::User(self.store.identity()?.user_id());
-        let entries: Vec<_> = entries.iter().filter(|(key, _)| *key == own).map(|(_, entry)| entry.clone()).collect();
-        Ok(self.store.learn_identity(&entries)?)
+    fn learn(&self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Result<usize, ReplicaError> {
+        Ok(self.store.learn(entries, own_device)?)
     }
 
     fn certificate(&self) -> Result<Vec<Vec<u8>>, ReplicaError> {

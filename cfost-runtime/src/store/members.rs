@@ -79,6 +79,13 @@ pub(super) fn save_space_entry(conn: &Connection, entry: &SpaceEntry) -> Result<
     Ok(())
 }
 
+/// Keeps another user's root key.
+pub(super) fn save_user(conn: &Connection, root: RootPublic) -> Result<(), StoreError> {
+    conn.prepare_cached("INSERT OR IGNORE INTO cfost_users (user, root) VALUES (?1, ?2)")?
+        .execute((root.user_id().as_bytes(), root.as_bytes()))?;
+    Ok(())
+}
+
 /// Keeps an entry of another user's identity log.
 pub(super) fn save_user_entry(conn: &Connection, user: UserId, id: &EntryId, entry: &[u8]) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT OR IGNORE INTO cfost_user_entries (user, id, entry) VALUES (?1, ?2, ?3)")?
@@ -147,8 +154,7 @@ pub(super) fn note_named(conn: &Connection, secrets: &mut Secrets, space: SpaceI
     let Some(members) = secrets.members(space) else { return Ok(()) };
     for (user, root) in members.named() {
         if secrets.users.get(user).is_none() {
-            conn.prepare_cached("INSERT OR IGNORE INTO cfost_users (user, root) VALUES (?1, ?2)")?
-                .execute((user.as_bytes(), root.as_bytes()))?;
+            save_user(conn, root)?;
             secrets.users.put(Arc::new(IdentityLog::new(root)));
         }
     }
@@ -196,11 +202,6 @@ impl Store {
     /// The spaces that the user is in, the home space first.
     pub(crate) fn spaces(&self) -> Result<Vec<SpaceId>> {
         self.with_state(|_, state| Ok(state.secrets.spaces().collect()))
-    }
-
-    /// The identity logs that are held, and the members logs.
-    pub(crate) fn entry_logs(&self) -> Result<(Users, BTreeMap<SpaceId, Arc<SpaceLog>>)> {
-        self.with_state(|_, state| Ok((state.secrets.users.clone(), state.secrets.spaces.clone())))
     }
 }
 

@@ -40,6 +40,7 @@ mod incarnation;
 mod insert;
 mod inspect;
 mod layout;
+mod learn;
 mod ledger;
 mod marker;
 #[allow(dead_code)]

@@ -13,16 +13,17 @@ use super::changes;
 use super::secrets::{self, Secrets};
 use super::state::State;
 use super::table::Table;
-use super::{Store, counted, exchange, members, rebuild};
+use super::{Store, counted, exchange, learn, members, rebuild};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
 use crate::identity::limits::EPOCH_KEYS_MAX;
 use crate::identity::{
-    Body, Current, DevicePublic, Entry, EpochGrant, Frontiers, IdentityError, IdentityLog, Inserted, RecoveryPhrase,
-    RootKey, new_epoch,
+    Body, Current, DevicePublic, Entry, EpochGrant, Frontiers, IdentityError, IdentityLog, RecoveryPhrase, RootKey,
+    new_epoch,
 };
 use crate::oplog::{DeviceId, EpochKey, Head, LogId, SpaceId};
+use crate::sync::LogKey;
 
 impl Store {
     /// Adds what this device has to say to the identity log.
@@ -65,11 +66,8 @@ impl Store {
 
     /// Adds entries from a peer to the identity log; returns how many were new.
     pub(crate) fn learn_identity(&self, entries: &[Vec<u8>]) -> Result<usize> {
-        let learnt = self.durably(|conn, state| learn(conn, &self.tables, state, &self.host, entries))?;
-        if learnt > 0 {
-            self.announce();
-        }
-        Ok(learnt)
+        let own = LogKey::User(self.identity()?.user_id());
+        self.learn(&entries.iter().map(|entry| (own, entry.clone())).collect::<Vec<_>>(), true)
     }
 }
 
@@ -95,7 +93,7 @@ fn held_of(state: &State, of: impl Fn(DeviceId) -> bool) -> Frontiers {
     held
 }
 
-/// Keeps the entries that hold, and what had waited for them; and does what follows from them.
+/// Keeps the entries of the own user's identity log that hold, and does what follows from them.
 pub(super) fn learn(
     conn: &Connection,
     tables: &[Table],
@@ -103,26 +101,9 @@ pub(super) fn learn(
     host: &Host,
     entries: &[Vec<u8>],
 ) -> Result<usize> {
-    let mut identity = IdentityLog::clone(state.secrets.identity());
-    let (mut learnt, mut matters) = (0, false);
-    for bytes in entries {
-        match identity.insert(bytes) {
-            Ok(Inserted::Accepted(ids)) => {
-                for entry in ids.iter().filter_map(|id| identity.entry(id)) {
-                    secrets::save_entry(conn, entry.id().as_bytes(), Entry::as_bytes(entry))?;
-                    learnt += 1;
-                    matters |= !matches!(entry.body(), Body::RenameDevice { .. } | Body::Profile(_));
-                }
-            }
-            Ok(Inserted::Known | Inserted::Waiting) => {}
-            Err(error) => tracing::warn!(%error, "an identity entry was left out"),
-        }
-    }
-    state.secrets.users.put(Arc::new(identity));
-    if matters {
-        follow(conn, tables, state, host)?;
-    }
-    Ok(learnt)
+    let own = LogKey::User(state.secrets.user());
+    let entries: Vec<_> = entries.iter().map(|entry| (own, entry.clone())).collect();
+    learn::learn(conn, tables, state, host, (&entries, true))
 }
 
 /// Does what follows from the identity log as it is: takes and gives keys, shows and hides changes.

@@ -72,7 +72,7 @@ impl EntryLogs {
         let own = self.users.own().user_id();
         let mut told = Told::default();
         if user == own {
-            told.logs.extend(self.users.iter().map(|log| (LogKey::User(log.user_id()), EntryLog::User(log.clone()))));
+            self.users.iter().for_each(|log| told.add_user(log));
             told.logs
                 .extend(self.spaces.iter().map(|(space, log)| (LogKey::Space(*space), EntryLog::Space(log.clone()))));
             told.spaces.insert(SpaceId::home_of(own));
@@ -95,7 +95,7 @@ impl EntryLogs {
             told.spaces.insert(space);
             told.logs.insert(key, EntryLog::Space(log.clone()));
             for user in members.named().filter_map(|(user, _)| self.users.get(user)) {
-                told.logs.insert(LogKey::User(user.user_id()), EntryLog::User(user.clone()));
+                told.add_user(user);
             }
         } else if is_in && members.ended(own).is_some() {
             // What this user holds, those who are in the space may know: they learn so that it left.
@@ -219,6 +219,13 @@ fn inserted<E: fmt::Display>(entries: &[&[u8]], mut insert: impl FnMut(&[u8]) ->
 }
 
 impl Told {
+    /// Adds an identity log, unless nothing is held of it yet.
+    fn add_user(&mut self, log: &Arc<IdentityLog>) {
+        if log.entry_count() > 0 {
+            self.logs.insert(LogKey::User(log.user_id()), EntryLog::User(log.clone()));
+        }
+    }
+
     /// The spaces whose changes the two share.
     pub fn spaces(&self) -> &BTreeSet<SpaceId> {
         &self.spaces
