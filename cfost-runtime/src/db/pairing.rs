@@ -138,5 +138,5 @@ pub(super) fn consume(store: &Store, pairing: PairingId) -> Result<()> {
 
 pub(super) fn admit(store: &Store, request: AddDevice) -> Result<Admitted> {
     store.author(Body::AddDevice(request))?;
-    Ok(Admitted { log: store.identity()?, space_keys: store.space_keys()? })
+    Ok(Admitted { log: store.identity()?, space_keys: store.home_keys()? })
 }

@@ -142,12 +142,19 @@ impl Store {
         self.erase(|conn, _| Ok(secrets::forget_phrase(conn)?))
     }
 
-    /// All keys of the user's spaces, to hand to a new device.
-    pub(crate) fn space_keys(&self) -> Result<Vec<(SpaceId, EpochKey)>> {
+    /// All keys of the home space, to hand to a new device. Those of a space with members are given by its members log,
+    /// which then says who has them.
+    pub(crate) fn home_keys(&self) -> Result<Vec<(SpaceId, EpochKey)>> {
         self.with_state(|_, state| {
-            let copy = |(space, key): (SpaceId, &EpochKey)| (space, EpochKey::new(key.epoch(), (*key.secret()).into()));
-            Ok(state.secrets.epochs()?.map(copy).collect())
+            let home = state.secrets.home();
+            Ok(state.secrets.epochs()?.filter(|(space, _)| *space == home).map(copy_of).collect())
         })
+    }
+
+    /// All keys of all spaces, to restore them from.
+    #[cfg(feature = "backup")]
+    pub(crate) fn space_keys(&self) -> Result<Vec<(SpaceId, EpochKey)>> {
+        self.with_state(|_, state| Ok(state.secrets.epochs()?.map(copy_of).collect()))
     }
 
     /// Uses a pairing up, if it has not been before; says whether.
@@ -266,6 +273,10 @@ impl Store {
             Ok(peers.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
+
+fn copy_of((space, key): (SpaceId, &EpochKey)) -> (SpaceId, EpochKey) {
+    (space, EpochKey::new(key.epoch(), (*key.secret()).into()))
 }
 
 fn attempts(conn: &Connection) -> Result<LoginAttempts> {

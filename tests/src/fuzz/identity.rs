@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 pub(super) const NOW_MS: u64 = 1_700_000_000_000;
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     Host::simulated(ManualClock::at(NOW_MS), 1)
 }
 
@@ -66,7 +66,7 @@ pub(super) fn entry_seeds() -> Vec<Vec<u8>> {
 }
 
 /// Entries, each after its length as a `u16`; what is left over is one too.
-fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+pub(super) fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut parts = Vec::new();
     while let Some((len, rest)) = bytes.split_first_chunk() {
         let len = usize::from(u16::from_le_bytes(*len)).min(rest.len());
@@ -77,7 +77,7 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn join(parts: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn join(parts: &[Vec<u8>]) -> Vec<u8> {
     let frame = |part: &Vec<u8>| [&(part.len() as u16).to_le_bytes()[..], part].concat();
     parts.iter().flat_map(frame).collect()
 }

@@ -6,6 +6,7 @@
 
 mod crdt;
 mod identity;
+mod members;
 mod mutate;
 mod oplog;
 mod pairing;
@@ -39,6 +40,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "list_position", run: crdt::list_position, seeds: crdt::list_position_seeds },
     Target { name: "identity_entry", run: identity::entry, seeds: identity::entry_seeds },
     Target { name: "identity_log", run: identity::log, seeds: identity::log_seeds },
+    Target { name: "members_entry", run: members::entry, seeds: members::entry_seeds },
+    Target { name: "members_log", run: members::log, seeds: members::log_seeds },
     Target { name: "vault", run: identity::vault, seeds: identity::vault_seeds },
     Target { name: "wrapped_secret", run: identity::wrapped_secret, seeds: identity::wrapped_secret_seeds },
     Target { name: "recovery_phrase", run: identity::recovery_phrase, seeds: identity::recovery_phrase_seeds },

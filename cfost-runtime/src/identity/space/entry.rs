@@ -193,7 +193,7 @@ pub struct SpaceEntry {
 
 impl SpaceEntry {
     /// Signs an entry. `parents` must be sorted, without duplicates, and no more than the limit.
-    pub(super) fn sign(
+    pub(in crate::identity) fn sign(
         key: &SigningKey,
         (space, user): (SpaceId, UserId),
         at: Timestamp,

@@ -1,5 +1,6 @@
 //! Stories of spaces that several users share.
 
+mod bytes;
 mod model;
 mod property;
 mod roles;
