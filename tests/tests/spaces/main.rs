@@ -1,5 +1,8 @@
 //! Rows that live in spaces other than home: lists that are shared, and what is in them.
 
+mod apply;
+mod attacks;
+mod people;
 mod write;
 
 use cfost::prelude::*;
