@@ -1,5 +1,6 @@
 //! Rules across the fields of a model, each with its why.
 
+mod encrypted;
 mod past;
 mod space;
 
@@ -23,6 +24,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
         conflicts(field, cx);
         on_delete(field, cx);
         text_is_there(field, cfg!(feature = "text"), cx);
+        encrypted::field(field, cx);
         default(field, cx);
         since(field, &model.ident, model.version, cx);
         past::field(field, &model.ident, model.version, cx);
@@ -35,6 +37,7 @@ pub(crate) fn model(model: &mut Model, cx: &mut Ctxt) {
     let clear = cx.len() == 0;
     id_from(model, cx);
     space::check(model, cx);
+    encrypted::keys(model, cx);
     columns(model, cx);
     indexes(model, cx);
     if clear {
@@ -220,6 +223,7 @@ fn id_from(model: &Model, cx: &mut Ctxt) {
             }
             Some(field) if field.id.is_some() => "it is the id",
             Some(field) if field.skip.is_some() => "it is skipped, so other devices don't have it",
+            Some(field) if field.encrypted.is_some() => "it is encrypted, and not all devices can read it",
             Some(field) if field.rule() != Rule::Lww => "its value changes, and an id never does",
             Some(field) if field.steps.iter().any(|step| matches!(step.made, Made::Upgraded { .. })) => {
                 let message =
@@ -256,6 +260,9 @@ fn indexes(model: &Model, cx: &mut Ctxt) {
             match model.fields.iter().find(|field| field.name() == text) {
                 Some(field) if field.skip.is_some() => {
                     cx.error(name, format_args!("'{text}' can't be indexed: it is skipped, so it has no column"));
+                }
+                Some(field) if field.encrypted.is_some() => {
+                    cx.error(name, format_args!("'{text}' can't be indexed: {}", encrypted::UNREADABLE));
                 }
                 Some(field) if field.is_collection() => {
                     let message =

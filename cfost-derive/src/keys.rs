@@ -46,6 +46,7 @@ impl Place {
                 "references",
                 "on_delete",
                 "search",
+                "encrypted",
                 "since",
                 "backfill",
                 "renamed_from",
@@ -59,14 +60,6 @@ impl Place {
             Self::Changed => &["in", "back"],
             Self::Removed => &["in", "since", "renamed_from", "upgrade"],
             Self::Gone => &["lww", "counter", "set", "map", "list", "text"],
-        }
-    }
-
-    /// The options that a later version will support; their names are taken.
-    fn later(self) -> &'static [&'static str] {
-        match self {
-            Self::Field => &["encrypted"],
-            _ => &[],
         }
     }
 
@@ -122,6 +115,9 @@ const ALIASES: &[(Place, &str, &str)] = &[
     (Place::Field, "readonly", "immutable"),
     (Place::Field, "fts", "search"),
     (Place::Field, "full_text", "search"),
+    (Place::Field, "secret", "encrypted"),
+    (Place::Field, "sealed", "encrypted"),
+    (Place::Field, "private", "encrypted"),
     (Place::Field, "renamed", "renamed_from(\"old\", in = 2)"),
     (Place::Field, "rename_from", "renamed_from(\"old\", in = 2)"),
     (Place::Field, "alias", "renamed_from(\"old\", in = 2)"),
@@ -171,9 +167,6 @@ pub(crate) fn check(opt: &Opt, place: Place, cx: &mut Ctxt) -> bool {
 }
 
 fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
-    if place.later().contains(&key) {
-        return cx.error(at, format_args!("'{key}' is not supported yet in this version of CFOST"));
-    }
     if key == "unique" && matches!(place, Place::Model | Place::Field) {
         return cx.help(
             at,
@@ -198,7 +191,7 @@ fn unsupported(at: &Ident, key: &str, place: Place, cx: &mut Ctxt) {
         let find = |other: &Place| ALIASES.iter().find(|alias| is_alias(other, alias));
         elsewhere.clone().find_map(|other| find(other).map(|(_, _, ours)| other.direction(ours)))
     };
-    let home = elsewhere.clone().find(|other| other.supported().contains(&key) || other.later().contains(&key));
+    let home = elsewhere.clone().find(|other| other.supported().contains(&key));
     let near = nearest(key, place.supported().iter().copied());
     let near_elsewhere = || {
         let near = |other: &Place| nearest(key, other.supported().iter().copied()).map(|key| other.direction(key));

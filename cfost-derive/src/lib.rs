@@ -59,6 +59,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_delete = cascade` | it is deleted too |
 /// | `on_delete = keep` | it stays, and names a row that is gone |
 /// | `search` | the words of this `String` or `Text` are indexed, for `matches` in filters |
+/// | `encrypted` | an `Encrypted<T>`, sealed: only this user's devices read it, whoever has the row |
+/// | `encrypted = patient_id` | sealed for those who are in the space that this field names, which is immutable then |
 /// | `skip` | not stored; a row is read with `Default::default()` here |
 /// | `default = expr` beside `skip` | any expression: what a row is read with |
 ///

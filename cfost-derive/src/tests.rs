@@ -125,6 +125,26 @@ struct Todo {
 );
 
 snapshot!(
+    encrypted_fields,
+    synced,
+    r#"
+#[synced(table = "visits", version = 3)]
+struct Visit {
+    #[synced(id)]
+    id: Uuid,
+    #[synced(column = "for_patient")]
+    patient: Option<PatientId>,
+    #[synced(encrypted = patient, renamed_from("finding", in = 2))]
+    found: Encrypted<String>,
+    #[synced(encrypted, immutable)]
+    weight: Encrypted<f64>,
+    #[synced(encrypted, since = 3, backfill = -1)]
+    pain: Encrypted<i64>,
+}
+"#
+);
+
+snapshot!(
     every_option,
     synced,
     r#"

@@ -7,6 +7,8 @@
 mod collections;
 #[path = "accepted/defaults.rs"]
 mod defaults;
+#[path = "accepted/encrypted.rs"]
+mod encrypted;
 #[path = "accepted/names.rs"]
 mod names;
 #[path = "accepted/past.rs"]

@@ -138,6 +138,32 @@ pub enum Error {
         /// Why.
         source: ValueError,
     },
+    /// A field is encrypted under a key that this device doesn't have.
+    #[error(
+        "can't encrypt '{model}.{field}': the key of space {space} is not on this device; be invited to that space first, \
+         or sync with a device that has the key"
+    )]
+    NoFieldKey {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The space whose key it is.
+        space: SpaceId,
+    },
+    /// An encrypted value that can't be read here was put where it wasn't.
+    #[error(
+        "can't write a locked value to '{model}.{field}' of row {id}: it was encrypted for another place, and can't be \
+         read here to be encrypted for this one; write an open value"
+    )]
+    LockedValue {
+        /// The struct.
+        model: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The row.
+        id: Uuid,
+    },
     /// A stored value isn't one of its field's type.
     #[error("can't read '{model}.{field}': {source}")]
     Unreadable {

@@ -1,20 +1,22 @@
 //! What the derives' code stands on: no part of the API. The names of the standard library are here
 //! because a module of the app may have its own `Ok` or `Result`.
 
-pub use cfost_runtime::query::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
+pub use cfost_runtime::query::{Col, EncryptedCol, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use cfost_runtime::schema::{
-    Change, CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, IndexSchema, Mapping,
-    MergeAs, MergeRule, ModelSchema, NamesSpace, NoLiteral, OnDelete, Past, PastCollection, Placement,
-    RemovedCollection, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef, convert, rule,
+    Change, CollectAs, CollectionSchema, Column, ColumnSchema, Constant, Counter, DeletePolicy, EncryptedField,
+    EncryptedFor, IndexSchema, Mapping, MergeAs, MergeRule, ModelSchema, NamesSpace, NoLiteral, OnDelete, Past,
+    PastCollection, Placement, RemovedCollection, RowId, Search, SqlType, Synced, SyncedValue, ValueError, ValueRef,
+    convert, rule,
 };
 pub use core::assert;
 pub use core::clone::Clone;
 pub use core::default::Default;
 pub use core::marker::{Copy, Send};
-pub use core::option::Option::{None, Some};
-pub use core::primitive::{i64, str};
+pub use core::option::Option::{self, None, Some};
+pub use core::primitive::{i64, str, u8};
 pub use core::result::Result::{self, Ok};
 pub use std::string::String;
+pub use std::vec::Vec;
 pub use uuid::Uuid;
 
 /// The text that an enum's variant is stored as.
@@ -40,6 +42,8 @@ pub fn text_of<'v>(value: &'v ValueRef<'_>) -> Result<&'v str, ValueError> {
 pub trait Typed {
     /// Of a field with one value.
     type Col<M>;
+    /// Of an encrypted field.
+    type EncryptedCol<M>;
     /// Of a set.
     type SetCol<M>;
     /// Of a map.
@@ -52,6 +56,7 @@ pub trait Typed {
 
 impl<T> Typed for T {
     type Col<M> = Col<M, T>;
+    type EncryptedCol<M> = EncryptedCol<M, T>;
     type SetCol<M> = SetCol<M, T>;
     type MapCol<M> = MapCol<M, T>;
     type ListCol<M> = ListCol<M, T>;

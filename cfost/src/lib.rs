@@ -72,7 +72,7 @@ pub use cfost_runtime::db::{
 pub use cfost_runtime::db::{Admitting, CardOffer, Joining, Node, SyncOptions};
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
-pub use cfost_runtime::schema::{Counter, List, Lww, Model, Synced, SyncedValue, rule};
+pub use cfost_runtime::schema::{Counter, Encrypted, List, Lww, Model, Synced, SyncedValue, rule};
 pub use cfost_runtime::store::{Migration, Origin};
 pub use cfost_runtime::{Error, Result, clock, host, identity, oplog, schema, store, sync};
 pub use uuid::Uuid;
@@ -176,7 +176,7 @@ pub mod prelude {
     #[doc(no_inline)]
     pub use crate::query::Queryable;
     #[doc(no_inline)]
-    pub use crate::{Db, List, Synced, Tx, Uuid, models};
+    pub use crate::{Db, Encrypted, List, Synced, Tx, Uuid, models};
 }
 
 /// The models of a database: `models![Todo, Project]`, an array of [`Model`].

@@ -39,6 +39,8 @@ fn named(model: &Model, name: &Ident, cx: &mut Ctxt) {
     let upgraded = || field.steps.iter().find(|step| !matches!(step.made, Made::Renamed { .. }));
     let why = if field.skip.is_some() {
         "it is skipped, so other devices don't have it"
+    } else if field.encrypted.is_some() {
+        "it is encrypted, and not all devices can read it"
     } else if field.rule() != Rule::Lww {
         "it merges, and a row stays in its space"
     } else if upgraded().is_some() {

@@ -109,7 +109,12 @@ struct Column<'a> {
 
 impl<'a> Column<'a> {
     fn of_field(field: &Field, line: &'a Line<'a>, rt: &'a TokenStream) -> Self {
-        let ty = if line.rule == Rule::Text { quote!(#rt::String) } else { field.ty.to_token_stream() };
+        let ty = match line.rule {
+            Rule::Text => quote!(#rt::String),
+            // What the table has of it.
+            _ if field.encrypted.is_some() => quote!(#rt::Option<#rt::Vec<#rt::u8>>),
+            _ => field.ty.to_token_stream(),
+        };
         Self { line, ty: Some(ty), rt }
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let pushes = stored().map(|field| {
         let (name, ty, tag) = (&field.ident, &field.ty, rule(field.rule(), rt));
         match field.rule() {
+            Rule::Lww if field.encrypted.is_some() => quote!(#row.push_encrypted::<#ty>(&#this.#name);),
             Rule::Lww => quote!(#row.push::<#ty>(&#this.#name);),
             Rule::Counter => quote!(#row.push_merged::<#ty, #tag>(&#this.#name);),
             Rule::Text => quote!(#row.push_text::<#ty>(&#this.#name);),
@@ -116,6 +117,7 @@ pub(crate) fn columns(model: &Model, rt: &TokenStream) -> (TokenStream, TokenStr
 fn typed_column(field: &Field) -> Ident {
     let name = match (&field.references, field.rule()) {
         (Some(_), _) => "RefCol",
+        _ if field.encrypted.is_some() => "EncryptedCol",
         (None, Rule::Lww | Rule::Counter) => "Col",
         (None, Rule::Set) => "SetCol",
         (None, Rule::Map) => "MapCol",
@@ -204,6 +206,7 @@ pub(crate) fn type_checks(model: &Model, rt: &TokenStream) -> TokenStream {
 fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
     let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
     let schema = match field.rule() {
+        Rule::Lww if field.encrypted.is_some() => encrypted(field, model, rt),
         Rule::Lww => quote!(#rt::ColumnSchema::lww::<#ty>(#name, #column)),
         Rule::Text => quote!(#rt::ColumnSchema::text::<#ty>(#name, #column)),
         merged => {
@@ -211,9 +214,7 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
             quote!(#rt::ColumnSchema::merged::<#ty, #rule>(#name, #column))
         }
     };
-    let makes_id = model.fields.iter().flat_map(|field| &field.id_from).any(|name| name.unraw() == field.ident.unraw());
-    let keeps = field.immutable.is_some() || makes_id || model.names_space(field);
-    let immutable = keeps.then(|| quote!(.immutable()));
+    let immutable = model.keeps(field).then(|| quote!(.immutable()));
     let references = field.references.as_ref().map(|references| {
         let other = referred(references, model);
         let on_delete = match field.on_delete {
@@ -229,9 +230,32 @@ fn column(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
     let default = field.absent().and_then(|default| {
         let constant = default.constant(&quote!(#rt::Constant))?;
         let literal = &default.value;
+        if field.encrypted.is_some() {
+            let literal = quote!({ let literal: <<#ty as #rt::EncryptedField>::Inner as #rt::Column>::Literal = #literal; literal });
+            return Some(quote!(.absent_is::<#ty>(#literal, #constant)));
+        }
         Some(quote!(.default_to::<#ty>({ let literal: <#ty as #rt::Column>::Literal = #literal; literal }, #constant)))
     });
     quote!(#schema #since #immutable #references #default)
+}
+
+/// The schema of an encrypted field. It is here that rustc checks that its type is `Encrypted`, and that a field
+/// names the space whose key it is sealed with.
+fn encrypted(field: &Field, model: &Model, rt: &TokenStream) -> TokenStream {
+    let (ty, name, column) = (&field.ty, field.name(), &field.column.text);
+    let named = field.encrypted.as_ref().and_then(|encrypted| encrypted.space.as_ref());
+    // What can't name a space is another error.
+    let names = |field: &&Field| field.is_column() && field.encrypted.is_none() && field.rule() == Rule::Lww;
+    let is_it = |field: &&Field| named.is_some_and(|named| field.ident.unraw() == named.unraw());
+    let space = model.fields.iter().filter(names).find(is_it);
+    let key = match space {
+        None => quote!(#rt::EncryptedFor::Home),
+        Some(Field { ty, column, .. }) => {
+            let column = &column.text;
+            quote!(#rt::EncryptedFor::column::<#ty>(#column))
+        }
+    };
+    quote!(#rt::ColumnSchema::encrypted::<#ty>(#name, #column, #key))
 }
 
 /// The version that a field came with.
@@ -260,9 +284,13 @@ fn old_rows(model: &Model, rt: &TokenStream) -> TokenStream {
             "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" => "0",
             _ => "..",
         };
+        let optional = match field.encrypted {
+            Some(_) => "Encrypted<Option<..>>".to_owned(),
+            None => format!("Option<{ty}>"),
+        };
         let message = format!(
             "field '{}' was added in version {} but old rows have no value for it\n\
-             help: use `Option<{ty}>`, or add `backfill = {literal}`",
+             help: use `{optional}`, or add `backfill = {literal}`",
             field.name(),
             field.begins()
         );
@@ -338,6 +366,7 @@ fn read(field: &Field, rt: &TokenStream, id: &Ident, row: &Ident) -> TokenStream
     } else {
         let tag = rule(field.rule(), rt);
         match field.rule() {
+            Rule::Lww if field.encrypted.is_some() => quote!(#row.pull_encrypted::<#ty>()?),
             Rule::Lww => quote!(#row.pull::<#ty>()?),
             Rule::Counter => quote!(#row.pull_merged::<#ty, #tag>()?),
             Rule::Text => quote!(#row.pull_text::<#ty>()?),

@@ -59,6 +59,7 @@ pub(crate) struct Field {
     pub(crate) references: Option<References>,
     pub(crate) on_delete: Option<(Ident, OnDelete)>,
     pub(crate) search: Option<Ident>,
+    pub(crate) encrypted: Option<Encrypted>,
     pub(crate) default: Option<Default>,
     pub(crate) since: Option<Since>,
     pub(crate) backfill: Option<Default>,
@@ -67,6 +68,13 @@ pub(crate) struct Field {
     pub(crate) rules: Vec<(Ident, Rule)>,
     /// Whether the field's options have an error, so that what it was meant to be isn't known.
     pub(crate) unclear: bool,
+}
+
+/// `encrypted`, or `encrypted = field`
+pub(crate) struct Encrypted {
+    pub(crate) key: Ident,
+    /// The field that names the space whose key it is sealed with; none for the home space.
+    pub(crate) space: Option<Ident>,
 }
 
 /// `default = value` or `backfill = value`
@@ -186,6 +194,14 @@ impl Model {
         named.is_some_and(|named| named.unraw() == field.ident.unraw())
     }
 
+    /// Whether a field keeps the value that its row was inserted with: it says so, or something else hangs on it.
+    pub(crate) fn keeps(&self, field: &Field) -> bool {
+        let is_it = |name: &Ident| name.unraw() == field.ident.unraw();
+        let makes_id = self.fields.iter().flat_map(|field| &field.id_from).any(is_it);
+        let names_key = self.fields.iter().filter_map(|field| field.encrypted.as_ref()?.space.as_ref()).any(is_it);
+        field.immutable.is_some() || makes_id || names_key || self.names_space(field)
+    }
+
     /// The model, as far as it can be read; what can't be is in `cx`.
     pub(crate) fn read(input: &DeriveInput, cx: &mut Ctxt) -> Option<Self> {
         refuse_generics(&input.generics, cx);
@@ -256,6 +272,7 @@ impl Field {
             references: None,
             on_delete: None,
             search: None,
+            encrypted: None,
             default: None,
             since: None,
             backfill: None,
@@ -340,6 +357,7 @@ impl Field {
                 opt.word(cx);
                 self.search = Some(opt.key);
             }
+            "encrypted" => self.encrypted = encrypted(opt, cx),
             "since" => {
                 if let Some(version) = version(&opt, "2", cx) {
                     self.since = Some(Since { key: opt.key, version });
@@ -413,6 +431,15 @@ fn space(opt: Opt, cx: &mut Ctxt) -> Option<Space> {
     }
     let field = opt.parsed::<Ident>(cx, "the name of a field", "list_id")?;
     Some(Space { key: opt.key, field: Some(field) })
+}
+
+/// `encrypted`, or `encrypted = field`
+fn encrypted(opt: Opt, cx: &mut Ctxt) -> Option<Encrypted> {
+    if matches!(opt.form, Form::Word) {
+        return Some(Encrypted { key: opt.key, space: None });
+    }
+    let space = opt.parsed::<Ident>(cx, "the name of a field", "patient_id")?;
+    Some(Encrypted { key: opt.key, space: Some(space) })
 }
 
 /// `delete = wins`: the one policy that is written, since the other is what a model does without it.

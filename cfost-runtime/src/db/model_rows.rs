@@ -135,7 +135,9 @@ fn visit_rows(
             None => id_of(row, table)?,
         };
         let collections = read_elements(conn, table, &id)?;
-        let values = RowValues::new(values(row, table)?, collections);
+        let mut columns = values(row, table)?;
+        table.open_fields(&id, &mut columns);
+        let values = RowValues::new(columns, collections);
         #[cfg(feature = "text")]
         let values = values.with_texts(read_texts(conn, table.schema, &id)?);
         visit(id, values)?;
@@ -143,9 +145,9 @@ fn visit_rows(
     Ok(())
 }
 
-/// What a stored row holds, lent.
-pub(super) fn lent(stored: &Stored) -> RowValues<'_> {
-    let values = lent_parts(&stored.row.values, &stored.collections);
+/// What a stored row holds, lent; `opened` are its columns, if some of them had to be opened.
+pub(super) fn lent<'s>(stored: &'s Stored, opened: Option<&'s [Value]>) -> RowValues<'s> {
+    let values = lent_parts(opened.unwrap_or(&stored.row.values), &stored.collections);
     #[cfg(feature = "text")]
     let values = values.with_texts(stored.texts.clone());
     values

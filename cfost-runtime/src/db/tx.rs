@@ -91,14 +91,18 @@ impl<'a> Tx<'a> {
         let table = model_rows::table_of::<M>(self.inner.tables())?;
         let uuid = id.to_uuid();
         let stored = self.load(table, uuid)?;
-        let mut row: M = model_rows::decode(id, model_rows::lent(&stored))?;
+        let opened = self.inner.opened(table, &uuid, &stored.row.values);
+        let mut row: M = model_rows::decode(id, model_rows::lent(&stored, opened.as_deref()))?;
         let before = model_rows::before(&row, stored.collections)?;
         edit(&mut row);
         if (M::MAPPING.id)(&row).to_uuid() != uuid {
             return Err(Error::IdChanged { table: M::SCHEMA.table, id: uuid });
         }
-        let after = encode(&row)?;
-        self.inner.whole(|tx| tx.update(table, &uuid, stored.row, &before, &after))?;
+        let mut after = encode(&row)?;
+        self.inner.whole(|tx| {
+            tx.seal_edits(table, &uuid, &before.0, &mut after)?;
+            tx.update(table, &uuid, stored.row, &before, &after)
+        })?;
         Ok(row)
     }
 

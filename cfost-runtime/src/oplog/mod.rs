@@ -16,6 +16,7 @@ pub(crate) mod bytes;
 mod chain;
 mod elements;
 mod error;
+mod field;
 mod header;
 mod id;
 pub mod limits;
@@ -33,6 +34,9 @@ mod tests;
 pub use chain::{Chain, Frontier, Head};
 pub use elements::{ElementEdit, ElementsReader, EncodedElements};
 pub use error::OplogError;
+pub use field::{
+    FIELD_KEY_CONTEXT, FieldEpoch, FieldKey, FieldPlace, SEALED_FIELD_OVERHEAD, SEALED_FIELD_VERSION, field_epoch,
+};
 pub use header::{
     ChangeFlags, Dep, HEADER_DEP_BYTES, HEADER_KIND_OPS, HEADER_SEGMENT_BYTES, HEADER_SUITE, HEADER_VERSION, Header,
     SEALED_BYTES_MIN,

@@ -7,6 +7,7 @@
 mod ast;
 mod column;
 mod compare;
+mod encrypted;
 mod filter;
 mod order;
 mod render;
@@ -15,6 +16,7 @@ mod sql;
 
 pub use column::{Col, ListCol, MapCol, RefCol, SetCol, TextCol};
 pub use compare::{ComparableTo, Expr};
+pub use encrypted::{EncryptedCol, Readable};
 pub use filter::{Filter, Operand};
 pub use order::{Order, Orders};
 pub use select::{Query, Queryable, With};

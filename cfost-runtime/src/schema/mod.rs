@@ -2,6 +2,7 @@
 
 mod collection;
 mod column;
+mod encrypted;
 mod id;
 pub mod lock;
 mod model;
@@ -13,6 +14,7 @@ mod value;
 
 pub use collection::{CollectAs, CollectionSchema, Element, List};
 pub use column::{Column, MergeAs, NamesSpace, NoLiteral, Refer, RowId, Search, SyncedValue};
+pub use encrypted::{Encrypted, EncryptedField, EncryptedFor, EncryptedSchema, Locked, WhyLocked};
 pub use id::{ROW_ID_CONTEXT, derived_id};
 pub use model::{
     ColumnSchema, Constant, DeletePolicy, IndexSchema, Mapping, MergeRule, Model, ModelSchema, OnDelete, Placement,
@@ -30,3 +32,5 @@ pub use crate::crdt::text::Text;
 pub use column::{MergeText, TextValue};
 
 pub use crate::oplog::{Value, ValueRef};
+
+pub(crate) use encrypted::{Form, locked_form, open_form, opened_form, plain_of};

@@ -6,8 +6,8 @@ use std::fmt;
 #[cfg(feature = "text")]
 use super::MergeText;
 use super::{
-    CollectionSchema, Column, MergeAs, Past, Refer, RemovedCollection, RowDecoder, RowEncoder, RowId, SqlType,
-    ValueError, ValueRef,
+    CollectionSchema, Column, EncryptedField, EncryptedFor, EncryptedSchema, MergeAs, Past, Refer, RemovedCollection,
+    RowDecoder, RowEncoder, RowId, SqlType, ValueError, ValueRef,
 };
 
 /// A struct with `#[derive(Synced)]`: one table, whose rows merge across devices.
@@ -188,6 +188,8 @@ pub struct ColumnSchema {
     pub immutable: bool,
     /// The row of another model that the column names.
     pub reference: Option<Reference>,
+    /// How its values are encrypted.
+    pub encrypted: Option<EncryptedSchema>,
 }
 
 impl ColumnSchema {
@@ -209,8 +211,16 @@ impl ColumnSchema {
 
     const fn new<T: Column>(field: &'static str, name: &'static str, rule: MergeRule) -> Self {
         let (sql_type, nullable) = (T::TYPE, T::NULLABLE);
-        let (since, default, immutable, reference) = (1, None, false, None);
-        Self { field, name, op_name: name, past: &[], sql_type, nullable, rule, since, default, immutable, reference }
+        let (since, default, immutable, reference, encrypted) = (1, None, false, None, None);
+        let (op_name, past) = (name, &[]);
+        Self { field, name, op_name, past, sql_type, nullable, rule, since, default, immutable, reference, encrypted }
+    }
+
+    /// A field of type `T` that is encrypted. The column holds sealed bytes, and NULL in rows whose ops don't carry it.
+    pub const fn encrypted<T: EncryptedField>(field: &'static str, name: &'static str, key: EncryptedFor) -> Self {
+        let (sql_type, nullable, default) = (T::Inner::TYPE, T::Inner::NULLABLE, None);
+        let encrypted = Some(EncryptedSchema { key, sql_type, nullable, default });
+        Self { encrypted, ..Self::new::<Option<Vec<u8>>>(field, name, MergeRule::Lww) }
     }
 
     /// Was something else in earlier versions: `past` newest first, and `op_name` is what ops call it now.
@@ -232,6 +242,9 @@ impl ColumnSchema {
 
     /// Whether a row has a value for the column that was written before the model had it.
     pub const fn has_value_in_old_rows(&self) -> bool {
+        if let Some(encrypted) = self.encrypted {
+            return self.since == 1 || encrypted.can_lack_value();
+        }
         let begins = matches!(self.rule, MergeRule::Counter | MergeRule::Text);
         self.since == 1 || self.nullable || self.default.is_some() || begins
     }
@@ -246,6 +259,24 @@ impl ColumnSchema {
     #[must_use]
     pub const fn references<T: Refer<P::Id>, P: Synced>(self, on_delete: OnDelete) -> Self {
         Self { reference: Some(Reference { table: P::TABLE, on_delete }), ..self }
+    }
+
+    /// Whether an op may make the column NULL: an encrypted one is NULL only as long as no op has written it.
+    pub const fn takes_null(&self) -> bool {
+        self.nullable && self.encrypted.is_none()
+    }
+
+    /// With a default, of an encrypted field of type `T`. It is in no op and in no row, so it needs no key.
+    #[must_use]
+    pub const fn absent_is<T: EncryptedField>(
+        mut self,
+        _literal: <T::Inner as Column>::Literal,
+        default: Constant,
+    ) -> Self {
+        if let Some(encrypted) = &mut self.encrypted {
+            encrypted.default = Some(default);
+        }
+        self
     }
 
     /// With a default. The literal is there for rustc to compare with the field's type `T`.

@@ -1,6 +1,6 @@
 //! How a struct's fields become the values of a row, and back.
 
-use super::{CollectAs, Column, Element, MergeAs, ModelSchema, ValueError, ValueRef};
+use super::{CollectAs, Column, Element, EncryptedField, MergeAs, ModelSchema, ValueError, ValueRef};
 #[cfg(feature = "text")]
 use super::{MergeText, Text, TextValue};
 
@@ -58,6 +58,11 @@ impl<'a> RowEncoder<'a> {
     /// Adds the next column's value, of a field that merges by the rule `R`.
     pub fn push_merged<T: MergeAs<R>, R>(&mut self, field: &'a T) {
         self.add(field.encode());
+    }
+
+    /// Adds the next column's value, of an encrypted field, in the form that the store seals.
+    pub fn push_encrypted<T: EncryptedField>(&mut self, field: &'a T) {
+        self.add(field.encode_form());
     }
 
     fn add(&mut self, value: Result<ValueRef<'a>, ValueError>) {
@@ -146,6 +151,14 @@ impl<'a> RowDecoder<'a> {
     /// When the value isn't one of the field's type.
     pub fn pull_merged<T: MergeAs<R>, R>(&mut self) -> Result<T, ValueError> {
         T::from_merged(self.take())
+    }
+
+    /// The next column's value as an encrypted field, of the form that the store opened.
+    ///
+    /// # Errors
+    /// When the value isn't one of the field's type.
+    pub fn pull_encrypted<T: EncryptedField>(&mut self) -> Result<T, ValueError> {
+        T::decode_form(self.take())
     }
 
     /// The next column's text, which has the rule `text`.

@@ -7,6 +7,7 @@
 //! | `id id` | the column with the row's id |
 //! | `column rank INTEGER NOT NULL lww` | a column: its name, its type in SQL, how it merges |
 //! | `.. called heading` | what ops call it, if that isn't its name |
+//! | `.. encrypted for patient TEXT NOT NULL` | the space whose key it is sealed with, unless that is home, and what is inside |
 //! | `.. immutable`, `.. default 7`, `.. references lists hide` | what else the field's attributes say |
 //! | `elements scores map TEXT INTEGER NOT NULL indexed` | a field with elements: their keys' type, and their values' |
 //! | `id from name owner` | the columns that the id is made from |
@@ -97,6 +98,17 @@ pub struct ColumnDetails {
     pub default: Option<Value>,
     /// The table whose row it names, and what becomes of the row without that one.
     pub reference: Option<(String, OnDelete)>,
+    /// How it is encrypted.
+    pub encrypted: Option<EncryptedShape>,
+}
+
+/// How a column is encrypted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncryptedShape {
+    /// The column that names the space whose key it is sealed with; none for the home space.
+    pub space: Option<String>,
+    /// The type of what is inside.
+    pub kind: ColumnType,
 }
 
 /// A field with elements, of a [`Shape`].

@@ -403,7 +403,7 @@ impl<'c> Applier<'c> {
         match target {
             Target::Column(column) => {
                 let schema = &schema.columns[column];
-                let fits = fits(value, schema.sql_type, schema.nullable);
+                let fits = fits(value, schema.sql_type, schema.takes_null());
                 fits.then(|| table.effect(op.kind, column, value.clone()))?.map(|effect| (column, effect))
             }
             Target::Older(older) if matches!(table.forms.arrives(older), Some(Arrives::Base(_))) => None,
@@ -432,7 +432,7 @@ impl<'c> Applier<'c> {
         context: &mut Context<'_>,
     ) -> Result<bool, StoreError> {
         let columns = self.tables[table].schema.columns;
-        let fits = |(value, column): (&ValueRef<'_>, &ColumnSchema)| fits(value, column.sql_type, column.nullable);
+        let fits = |(value, column): (&ValueRef<'_>, &ColumnSchema)| fits(value, column.sql_type, column.takes_null());
         match &fit.whole {
             None => Ok(false),
             Some(Whole::AsItIs) => {

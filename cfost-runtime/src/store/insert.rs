@@ -25,6 +25,13 @@ impl WriteTx<'_> {
         let older = self.tables[table].forms.of_create(&values.columns);
         let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns, &older), &inline)?;
         let id = self.row_id(table, id, &values.columns, at)?;
+        let sealed;
+        let values = if self.tables[table].encrypts() {
+            sealed = self.sealed(table, &id, values)?;
+            &sealed
+        } else {
+            values
+        };
         self.check_parents(table, id, values.columns.iter().enumerate())?;
         self.insert_at(table, id, (values, older), at, (&planned, &inline))?;
         Ok(id)
@@ -37,6 +44,13 @@ impl WriteTx<'_> {
         let inline = inline(&planned);
         let older = self.tables[table].forms.of_create(&values.columns);
         let at = self.next_at(table, &carried(self.tables[table].schema, &values.columns, &older), &inline)?;
+        let sealed;
+        let values = if self.tables[table].encrypts() {
+            sealed = self.resealed(table, &id, values)?;
+            &sealed
+        } else {
+            values
+        };
         self.insert_at(table, id, (values, older), at, (&planned, &inline))
     }
 
@@ -149,6 +163,8 @@ impl WriteTx<'_> {
         }
         let differs =
             |column: &usize| row.clock.column(*column).is_some() && row.values[*column].as_ref() != values[*column];
+        let differs =
+            |column: &usize| differs(column) && !table.is_same_field(*column, (&id, &row.values), &values[*column]);
         let kept = (0..values.len()).filter(|&column| table.kept[column]).find(differs)?;
         Some(Error::Immutable { model, field: table.schema.columns[kept].field, id })
     }

@@ -28,6 +28,7 @@ mod exchange;
 mod explain;
 mod explain_elements;
 mod explanation;
+mod fields;
 mod fork;
 mod forms;
 mod founding;
@@ -207,7 +208,7 @@ impl Store {
         state: State,
         newer: Option<Newer>,
     ) -> Result<Self> {
-        Ok(Self {
+        let store = Self {
             path: path.map(Path::to_owned),
             feeds: Feeds::new(tables.len()),
             tables,
@@ -222,7 +223,9 @@ impl Store {
             watching: OnceLock::new(),
             retry_at_ms: AtomicU64::new(u64::MAX),
             newer,
-        })
+        };
+        store.lend_keys(&store.lock().state.secrets);
+        Ok(store)
     }
 
     /// The tables of the app's models.
@@ -308,6 +311,7 @@ impl Store {
     /// A connection that only reads.
     pub(crate) fn reader(&self) -> Result<ReadConnection<'_>> {
         Writing::refuse(self)?;
+        self.refresh_keys()?;
         let retry_at_ms = self.retry_at_ms.load(Ordering::Relaxed);
         if retry_at_ms != u64::MAX
             && self.host.now_ms() >= retry_at_ms
@@ -454,6 +458,7 @@ impl Store {
         layout::set_durable(conn, true)?;
         let done = self.begin(conn, state).and_then(|transaction| {
             let value = work(conn, state)?;
+            self.lend_keys(&state.secrets);
             transaction.commit()?;
             #[cfg(feature = "text")]
             state.texts.committed();

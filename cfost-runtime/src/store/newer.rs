@@ -162,6 +162,7 @@ impl Store {
         }
         let transaction = SqlTransaction::begin(conn)?;
         state.refresh(conn, &self.tables)?;
+        self.lend_keys(&state.secrets);
         match &state.newer {
             Some(newer) => Err(newer.refusal().into()),
             None => Ok(transaction),

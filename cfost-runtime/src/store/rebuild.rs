@@ -205,6 +205,7 @@ pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
             let id = Uuid::from_bytes(row.get(columns)?);
             let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?)?.into_owned()));
             let columns: Vec<Value> = values.collect::<Result<_>>()?;
+            let columns = table.opened(&id, &columns).unwrap_or(columns);
             list.push((
                 id,
                 CarriedRow {

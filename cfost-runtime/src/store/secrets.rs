@@ -5,11 +5,12 @@
 //! app starts without a password; `logout` erases it, and then only the password opens the vault.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use super::fields::FieldKeys;
 use super::layout::{meta, remove_meta, set_meta};
 use super::{StoreError, members};
 use crate::clock::Timestamp;
@@ -18,7 +19,7 @@ use crate::host::Host;
 use crate::identity::{
     Current, DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic, SpaceLog, Users,
 };
-use crate::oplog::{DeviceId, EpochKey, SpaceId};
+use crate::oplog::{DeviceId, EpochKey, FieldKey, SpaceId};
 
 const DEVICE_KEYS: &str = "device keys";
 const PHRASE: &str = "recovery phrase";
@@ -46,6 +47,8 @@ pub(super) struct Open {
     pub(super) master: MasterKey,
     pub(super) keys: DeviceKeys,
     epochs: BTreeMap<(SpaceId, u32), EpochKey>,
+    /// What of them reads encrypted fields; made when it is first asked for.
+    fields: OnceLock<Arc<FieldKeys>>,
 }
 
 /// Whether the device is logged in, so that its oplog can be read.
@@ -131,12 +134,20 @@ impl Secrets {
         self.commitments.insert((space, key.epoch()), *key.commitment());
         if let Some(open) = &mut self.open {
             open.epochs.insert((space, key.epoch()), key);
+            open.fields = OnceLock::new();
         }
     }
 
     /// The key of an epoch, if this device has it and is open.
     pub(super) fn epoch(&self, space: SpaceId, epoch: u32) -> Option<&EpochKey> {
         self.open.as_ref()?.epochs.get(&(space, epoch))
+    }
+
+    /// The keys for encrypted fields; none while the device is logged out.
+    pub(super) fn field_keys(&self) -> Arc<FieldKeys> {
+        let Some(open) = &self.open else { return Arc::default() };
+        let keys = open.epochs.iter().map(|((space, _), key)| FieldKey::of(*space, key));
+        Arc::clone(open.fields.get_or_init(|| Arc::new(FieldKeys::new(self.home, keys))))
     }
 
     /// All keys of all spaces.
@@ -198,7 +209,7 @@ impl Open {
             key.copy_from_slice(&secret);
             epochs.insert((space, epoch), EpochKey::new(epoch, key));
         }
-        Ok(Self { master, keys, epochs })
+        Ok(Self { master, keys, epochs, fields: OnceLock::new() })
     }
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::StoreError;
 use super::child::ChildTable;
 use super::evolve::{self, OnMigration, Stale};
+use super::fields::{self, Encryption};
 use super::forms::Forms;
 use super::placement::Placed;
 use super::references::{self, Links};
@@ -49,6 +50,8 @@ pub(crate) struct Table {
     pub(super) links: Links,
     /// How ops of all versions fit the model.
     pub(super) forms: Forms,
+    /// Its encrypted columns, and the keys to read them with.
+    pub(super) encryption: Encryption,
 }
 
 impl Table {
@@ -59,7 +62,7 @@ impl Table {
         let list = columns.iter().fold(String::new(), |list, column| list + column + ", ");
         let marks: String = (0..columns.len()).map(|n| format!("?{}, ", n + 2)).collect();
         let clock_mark = columns.len() + 2;
-        let forms = Forms::new(schema);
+        let (forms, encryption) = (Forms::new(schema), Encryption::new(schema));
         let placed = Placed::of(schema);
         Self {
             insert: format!(
@@ -74,8 +77,10 @@ impl Table {
                 .chain(schema.collections.iter().map(|collection| collection.op_name))
                 .map(|name| name.len() + 4)
                 .sum::<usize>()
-                + forms.names_bytes(),
+                + forms.names_bytes()
+                + encryption.overhead_bytes(),
             forms,
+            encryption,
             children: schema.collections.iter().map(|of| ChildTable::new(schema, of)).collect(),
             defaults: schema.columns.iter().map(default_value).collect(),
             // Without its space a row is of none, also where the column may be NULL.
@@ -222,6 +227,7 @@ pub(crate) fn tables(models: &[Model]) -> Result<Vec<Table>, StoreError> {
         }
     }
     references::link(&mut tables)?;
+    fields::share_keys(&mut tables);
     Ok(tables)
 }
 
@@ -260,6 +266,9 @@ fn default_value(column: &ColumnSchema) -> Value {
 }
 
 fn is_required(column: &ColumnSchema) -> bool {
+    if let Some(encrypted) = column.encrypted {
+        return !encrypted.can_lack_value();
+    }
     let begins = matches!(column.rule, MergeRule::Counter | MergeRule::Text);
     !column.nullable && column.default.is_none() && !begins
 }

@@ -466,7 +466,8 @@ impl Undoing {
         now: &'v Value,
     ) -> Result<ValueRef<'v>> {
         let (row, value) = (&self.earlier.row, self.earlier.row.values[column].as_ref());
-        let unwritten = table.required[column] && !row.clock.column(column).is_some();
+        let must_have = table.required[column] || table.schema.columns[column].encrypted.is_some();
+        let unwritten = must_have && !row.clock.column(column).is_some();
         // The edits of a text are taken back one by one.
         let is_text = table.schema.columns[column].rule == MergeRule::Text && !self.wrote_whole(column);
         if table.kept[column] || unwritten || is_text || value == now.as_ref() {

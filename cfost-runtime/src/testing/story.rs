@@ -111,13 +111,9 @@ impl<'a> Story<'a> {
                 edited.push(format!("{}: {} elements", collection.name, collections[n].len()));
             }
         }
-        tx.inner().update(
-            table,
-            &id,
-            stored.row,
-            &(before.clone(), elements),
-            &RowValues::new(columns, collections),
-        )?;
+        let mut after = RowValues::new(columns, collections);
+        tx.inner().seal_edits(table, &id, &before, &mut after)?;
+        tx.inner().update(table, &id, stored.row, &(before.clone(), elements), &after)?;
         self.tell(&format!("row {id} of '{}': {}", schema.table, edited.join(", ")));
         Ok(())
     }
@@ -195,6 +191,7 @@ pub(super) fn is_refusal(error: &Error) -> bool {
             | Error::NotDerived { .. }
             | Error::MissingParent { .. }
             | Error::Unstorable { .. }
+            | Error::NoFieldKey { .. }
             | Error::History(HistoryError::NothingToUndo)
     )
 }

@@ -4,7 +4,9 @@
 use uuid::Uuid;
 
 use super::random::Random;
-use crate::schema::{CollectionSchema, ColumnSchema, Element, MergeRule, SqlType, ValueRef};
+use crate::schema::{
+    CollectionSchema, ColumnSchema, Element, EncryptedSchema, MergeRule, SqlType, ValueRef, open_form,
+};
 
 /// Words that texts are made of, with letters that take several bytes or several characters.
 const WORDS: &[&str] = &["milk", "bread", "", "é", "e\u{301}", "👩‍👩‍👧", "a long line\nand another", "Ω"];
@@ -17,6 +19,9 @@ const NO_ROW: Uuid = Uuid::from_u128(7);
 
 /// A value for a column, which names one of the rows `named` if it is a reference.
 pub(super) fn value(random: &mut Random, column: &ColumnSchema, named: &[Uuid]) -> ValueRef<'static> {
+    if let Some(encrypted) = &column.encrypted {
+        return to_seal(inside(random, encrypted));
+    }
     if column.nullable && random.percent(20) {
         return ValueRef::Null;
     }
@@ -25,6 +30,17 @@ pub(super) fn value(random: &mut Random, column: &ColumnSchema, named: &[Uuid]) 
         return ValueRef::Blob(id.as_bytes().to_vec().into());
     }
     of_type(random, column.sql_type)
+}
+
+/// What can be in an encrypted column.
+pub(super) fn inside(random: &mut Random, encrypted: &EncryptedSchema) -> ValueRef<'static> {
+    if encrypted.nullable && random.percent(20) { ValueRef::Null } else { of_type(random, encrypted.sql_type) }
+}
+
+/// A value of an encrypted column, as a transaction takes it.
+pub(super) fn to_seal(value: ValueRef<'static>) -> ValueRef<'static> {
+    // What is drawn or given is no NaN, which nothing can store.
+    open_form(value).map_or(ValueRef::Null, |form| ValueRef::Blob(form.into()))
 }
 
 /// A value of a type.

@@ -53,7 +53,8 @@ pub trait SyncedValue: Sized {
     label = "not a column type",
     note = "columns hold bool, integers up to 64 bits, f32, f64, String, Vec<u8>, Uuid, `Option` of these, \
             timestamps and JSON behind their features, and types with `#[derive(SyncedValue)]`; a field with elements or a `Text` \
-            needs its merge rule: `#[crdt(set)]`, `#[crdt(map)]`, `#[crdt(list)]` or `#[crdt(text)]`"
+            needs its merge rule: `#[crdt(set)]`, `#[crdt(map)]`, `#[crdt(list)]` or `#[crdt(text)]`, and an `Encrypted` \
+            needs `#[synced(encrypted)]`"
 )]
 pub trait Column: Sized {
     /// The column's type in the database file.

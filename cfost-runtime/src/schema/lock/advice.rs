@@ -193,6 +193,15 @@ fn changed(context: &Context<'_>, was: &ColumnShape, is: &ColumnShape, next: u32
     if was.rule != is.rule {
         return rule_changed(was, is, next, advice);
     }
+    let encrypted = |shape: &ColumnShape| shape.details.as_ref().and_then(|details| details.encrypted.clone());
+    if was.details.is_some() && is.details.is_some() && encrypted(was) != encrypted(is) {
+        advice.push(format!(
+            "what devices without the key have can't be converted; write: the field `{name}` as it was, or another one \
+             with `since = {next}`, and `{}` in the struct's `#[synced(..)]`",
+            removed_column(context, was, next)
+        ));
+        return false;
+    }
     if let (Some(old), Some(new)) = (was.kind, is.kind)
         && old != new
     {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::text::{Literal, Name};
-use super::{CollectionShape, ColumnDetails, ColumnShape, Shape, SpaceShape};
+use super::{CollectionShape, ColumnDetails, ColumnShape, EncryptedShape, Shape, SpaceShape};
 use crate::schema::{DeletePolicy, OnDelete, Value};
 
 /// Something that differs between two shapes, of which one was before the other.
@@ -198,6 +198,13 @@ fn column_changes(was: &ColumnShape, is: &ColumnShape) -> Vec<String> {
 fn detail_changes(was: &ColumnDetails, is: &ColumnDetails, parts: &mut Vec<String>) {
     if was.immutable != is.immutable {
         parts.push(if is.immutable { "is now immutable" } else { "is no longer immutable" }.to_owned());
+    }
+    if was.encrypted != is.encrypted {
+        let how = |encrypted: &Option<EncryptedShape>| match encrypted {
+            None => "not encrypted".to_owned(),
+            Some(encrypted) => format!("`{encrypted}`"),
+        };
+        parts.push(format!("was {} and is {}", how(&was.encrypted), how(&is.encrypted)));
     }
     if was.default != is.default {
         let literal = |default: &Option<Value>| match default {

@@ -1,9 +1,11 @@
 //! The shapes that a model's attributes tell.
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape};
+use super::{
+    CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, EncryptedShape, Shape, SpaceShape,
+};
 use crate::schema::{
-    Change, CollectionSchema, ColumnSchema, ModelSchema, Past, PastCollection, Placement, RemovedCollection, SqlType,
-    ValueRef,
+    Change, CollectionSchema, ColumnSchema, EncryptedFor, ModelSchema, Past, PastCollection, Placement,
+    RemovedCollection, SqlType, ValueRef,
 };
 
 impl Shape {
@@ -11,7 +13,7 @@ impl Shape {
     pub fn of(schema: &ModelSchema, version: u32) -> Self {
         let version = version.min(schema.version);
         let is_newest = version == schema.version;
-        let forms = schema.columns.iter().filter_map(|column| form(column, version));
+        let forms = schema.columns.iter().filter_map(|column| form(schema, column, version));
         let (placed, others): (Vec<_>, Vec<_>) = forms.partition(|column| column.details.is_some());
         let removed =
             schema.removed.iter().filter_map(|forms| past_form(forms, version).map(|(_, past)| shape_of(past)));
@@ -54,11 +56,19 @@ impl Shape {
 }
 
 /// What a column was in a version; `None` before there was one.
-fn form(column: &ColumnSchema, version: u32) -> Option<ColumnShape> {
+fn form(schema: &ModelSchema, column: &ColumnSchema, version: u32) -> Option<ColumnShape> {
     let begins = column.form_since();
+    let default = column.encrypted.map_or(column.default, |encrypted| encrypted.default);
     let details = || ColumnDetails {
         immutable: column.immutable,
-        default: column.default.map(|constant| ValueRef::from(constant).into_owned()),
+        default: default.map(|constant| ValueRef::from(constant).into_owned()),
+        encrypted: column.encrypted.map(|encrypted| EncryptedShape {
+            space: match encrypted.key {
+                EncryptedFor::Home => None,
+                EncryptedFor::Column(name) => Some(name_in(schema, name, version)),
+            },
+            kind: ColumnType { sql_type: encrypted.sql_type, nullable: encrypted.nullable },
+        }),
         reference: column.reference.map(|reference| (reference.table.to_owned(), reference.on_delete)),
     };
     if version >= begins {
@@ -128,5 +138,5 @@ fn elements_of(key: SqlType, value: Option<(SqlType, bool)>) -> ElementsShape {
 /// The name that a column of the model had in a version.
 fn name_in(schema: &ModelSchema, name: &str, version: u32) -> String {
     let column = schema.columns.iter().find(|column| column.name == name);
-    column.and_then(|column| form(column, version)).map_or_else(|| name.to_owned(), |form| form.name)
+    column.and_then(|column| form(schema, column, version)).map_or_else(|| name.to_owned(), |form| form.name)
 }

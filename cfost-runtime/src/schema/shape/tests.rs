@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape, diff};
+use super::{
+    CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, EncryptedShape, Shape, SpaceShape, diff,
+};
 use crate::schema::{
     Change, ColumnSchema, Constant, DeletePolicy, IndexSchema, MergeRule, ModelSchema, OnDelete, Past, Placement,
     RemovedCollection, SqlType, Value, ValueError, ValueRef,
@@ -41,11 +43,11 @@ fn literal() -> impl Strategy<Value = Value> {
 fn details() -> impl Strategy<Value = ColumnDetails> {
     let on_delete = prop::sample::select(vec![OnDelete::Hide, OnDelete::Cascade, OnDelete::Keep]);
     let reference = prop::option::of((name(), on_delete));
-    (any::<bool>(), prop::option::of(literal()), reference).prop_map(|(immutable, default, reference)| ColumnDetails {
-        immutable,
-        default,
-        reference,
-    })
+    let encrypted = (prop::option::of(name()), column_type()).prop_map(|(space, kind)| EncryptedShape { space, kind });
+    let encrypted = prop::option::of(encrypted);
+    (any::<bool>(), prop::option::of(literal()), reference, encrypted).prop_map(
+        |(immutable, default, reference, encrypted)| ColumnDetails { immutable, default, reference, encrypted },
+    )
 }
 
 fn column() -> impl Strategy<Value = ColumnShape> {
@@ -196,6 +198,20 @@ fn where_rows_live_is_a_fact_of_the_shape_and_a_renamed_column_names_the_same_sp
     assert_eq!(told(list, &home), ["its rows lived in the space that list names and live in the home space"]);
     let renamed = "column of BLOB NOT NULL lww called list immutable\nspace in of\n";
     assert_eq!(told(list, renamed), ["column 'of' was 'list'"]);
+}
+
+#[test]
+fn what_is_in_an_encrypted_column_and_whose_key_it_needs_are_facts_of_the_shape() {
+    let told = |was: &str, is: &str| -> Vec<String> {
+        let shape = |line: &str| format!("id id\ncolumn note BLOB lww{line}\n").parse::<Shape>().unwrap();
+        diff(&shape(was), &shape(is)).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(told(" encrypted TEXT NOT NULL", " encrypted TEXT NOT NULL"), [""; 0]);
+    assert_eq!(told("", " encrypted TEXT"), ["column 'note' was not encrypted and is `encrypted TEXT`"]);
+    assert_eq!(
+        told(" encrypted for patient TEXT", " encrypted INTEGER"),
+        ["column 'note' was `encrypted for patient TEXT` and is `encrypted INTEGER`"]
+    );
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display as _, Write as _};
 use std::str::FromStr;
 
-use super::{CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, Shape, SpaceShape};
+use super::{
+    CollectionShape, ColumnDetails, ColumnShape, ColumnType, ElementsShape, EncryptedShape, Shape, SpaceShape,
+};
 use crate::schema::{DeletePolicy, MergeRule, OnDelete, SqlType, Value};
 
 /// What stands for what the attributes don't say.
@@ -51,6 +53,9 @@ pub(super) fn write_column(f: &mut fmt::Formatter<'_>, column: &ColumnShape) -> 
     write!(f, " {}", column.rule)?;
     write_op_name(f, &column.name, &column.op_name)?;
     let Some(details) = &column.details else { return write!(f, " {UNKNOWN}") };
+    if let Some(encrypted) = &details.encrypted {
+        write!(f, " {encrypted}")?;
+    }
     if details.immutable {
         f.write_str(" immutable")?;
     }
@@ -60,6 +65,14 @@ pub(super) fn write_column(f: &mut fmt::Formatter<'_>, column: &ColumnShape) -> 
     match &details.reference {
         Some((table, on_delete)) => write!(f, " references {} {}", Name(table), on_delete.name()),
         None => Ok(()),
+    }
+}
+
+impl fmt::Display for EncryptedShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("encrypted ")?;
+        self.space.iter().try_for_each(|space| write!(f, "for {} ", Name(space)))?;
+        self.kind.fmt(f)
     }
 }
 
@@ -216,7 +229,8 @@ fn read_column(words: &mut Words) -> Result<ColumnShape, &'static str> {
     if words.word(UNKNOWN) {
         return Ok(ColumnShape { name, op_name, kind, rule, details: None });
     }
-    let mut details = ColumnDetails { immutable: words.word("immutable"), ..ColumnDetails::default() };
+    let encrypted = words.word("encrypted").then(|| read_encrypted(words)).transpose()?;
+    let mut details = ColumnDetails { encrypted, immutable: words.word("immutable"), ..ColumnDetails::default() };
     if words.word("default") {
         details.default = Some(words.literal().ok_or("the default is missing")?);
     }
@@ -225,6 +239,11 @@ fn read_column(words: &mut Words) -> Result<ColumnShape, &'static str> {
         details.reference = Some((table, words.on_delete().ok_or("`hide`, `cascade` or `keep` is missing")?));
     }
     Ok(ColumnShape { name, op_name, kind, rule, details: Some(details) })
+}
+
+fn read_encrypted(words: &mut Words) -> Result<EncryptedShape, &'static str> {
+    let space = if words.word("for") { Some(words.name().ok_or("the column of the space is missing")?) } else { None };
+    Ok(EncryptedShape { space, kind: words.column_type().ok_or("the type of what is encrypted is missing")? })
 }
 
 fn read_collection(words: &mut Words) -> Result<CollectionShape, &'static str> {

@@ -158,8 +158,11 @@ impl<'f> Player<'f> {
                 collections[n] = after;
             }
         }
-        let after = RowValues::new(columns, collections);
-        tx.inner().whole(|tx| tx.update(table, &id, stored.row, &(before.clone(), elements), &after))?;
+        let mut after = RowValues::new(columns, collections);
+        tx.inner().whole(|tx| {
+            tx.seal_edits(table, &id, &before, &mut after)?;
+            tx.update(table, &id, stored.row, &(before.clone(), elements), &after)
+        })?;
         Ok(Some(format!("edits {}: {}", self.fleet.row_name(row), what.join(", "))))
     }
 

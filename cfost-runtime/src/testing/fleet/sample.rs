@@ -26,6 +26,10 @@ impl Fleet {
         if column.reference.is_some() {
             return Ok(values::value(random, column, named));
         }
+        if let Some(encrypted) = &column.encrypted {
+            let given = self.given(random, (schema.table, column.name, encrypted.sql_type), encrypted.nullable);
+            return Ok(values::to_seal(given.unwrap_or_else(|| values::inside(random, encrypted))));
+        }
         let later = self.later(schema, column);
         let of = (schema.table, column.name, column.sql_type);
         let mut drawn = match self.given(random, of, column.nullable) {
