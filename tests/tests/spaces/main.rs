@@ -3,6 +3,7 @@
 mod apply;
 mod attacks;
 mod people;
+mod sync;
 mod write;
 
 use cfost::prelude::*;
