@@ -1,6 +1,7 @@
 //! The handle that an app holds, and what it can do with it.
 
 mod account;
+mod at_rest;
 #[cfg(feature = "backup")]
 mod backup;
 mod commits;

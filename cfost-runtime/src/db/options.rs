@@ -8,7 +8,7 @@ use super::Db;
 use crate::error::Result;
 use crate::host::Host;
 use crate::schema::Model;
-use crate::store::{BUSY_TIMEOUT, Memory, Migration, OnMigration, Opening, Place, Repaired, Store};
+use crate::store::{AtRest, BUSY_TIMEOUT, Memory, Migration, OnMigration, Opening, Place, Repaired, Store};
 
 /// Choices for opening a database; made by [`Db::options`].
 #[derive(Clone, Debug)]
@@ -18,12 +18,14 @@ pub struct DbOptions {
     busy_timeout: Duration,
     on_migration: OnMigration,
     read_newer: bool,
+    pub(super) at_rest: AtRest,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
         let (device_name, on_migration) = (None, OnMigration::default());
-        Self { host: Host::system(), device_name, busy_timeout: BUSY_TIMEOUT, on_migration, read_newer: false }
+        let (busy_timeout, at_rest) = (BUSY_TIMEOUT, AtRest::default());
+        Self { host: Host::system(), device_name, busy_timeout, on_migration, read_newer: false, at_rest }
     }
 }
 
@@ -120,8 +122,8 @@ impl DbOptions {
 
     fn opening(self) -> Opening {
         let device_name = self.device_name.unwrap_or_else(machine_name);
-        let Self { host, busy_timeout, on_migration, read_newer, .. } = self;
-        Opening { host, device_name, busy_timeout, on_migration, read_newer }
+        let Self { host, busy_timeout, on_migration, read_newer, at_rest, .. } = self;
+        Opening { host, device_name, busy_timeout, on_migration, read_newer, at_rest }
     }
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::entry::EntryId;
+use super::keyring::KeyringError;
 use super::space::Role;
 use crate::oplog::{DeviceId, SpaceId, UserId};
 
@@ -282,6 +283,9 @@ pub enum IdentityError {
     /// The password is right but the key that it unlocks was altered.
     #[error("the vault is damaged: restore it from a backup, or recover with the 24 words")]
     VaultDamaged,
+    /// The device is logged in, but its keyring doesn't give its key.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// A wrapped secret does not open.
     #[error("the secret kept as '{context}' does not open: it was altered, or belongs to another vault")]
     Wrapped {

@@ -21,6 +21,7 @@ mod error;
 mod frontiers;
 mod graph;
 mod hpke;
+mod keyring;
 mod keys;
 pub mod limits;
 mod log;
@@ -29,6 +30,8 @@ pub mod pairing;
 mod password;
 mod phrase;
 mod space;
+#[cfg(feature = "keyring")]
+mod system_keyring;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -44,11 +47,15 @@ pub use epoch::{EpochGrant, new_epoch};
 pub use epochs::{Current, Grants};
 pub use error::{IdentityError, Result};
 pub use frontiers::Frontiers;
+pub(crate) use keyring::SharedKeyring;
+pub use keyring::{Keyring, KeyringError};
 pub use keys::{DeviceKeys, DevicePublic, RootKey, RootPublic};
 pub use log::{IdentityLog, Inserted};
 pub use master::MasterKey;
 pub use password::check_password;
 pub use phrase::RecoveryPhrase;
 pub use space::{Ended, Limit, Members, Role, SpaceBody, SpaceEntry, SpaceEpoch, SpaceLog};
+#[cfg(feature = "keyring")]
+pub use system_keyring::SystemKeyring;
 pub use users::Users;
 pub use vault::{PasswordCost, Vault};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::layout::{meta, remove_meta, set_meta};
+use super::atrest::Unlocked;
+use super::layout::{meta, set_meta};
 use super::ledger::Ledger;
 use super::secrets;
 use super::state::State;
@@ -12,8 +13,7 @@ use super::{Store, evolve, rebuild, standing, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
-    Body, DeviceKeys, IdentityError, IdentityLog, LoginAttempts, PasswordCost, Profile, RecoveryPhrase, Vault,
-    check_password,
+    Body, DeviceKeys, IdentityError, IdentityLog, PasswordCost, Profile, RecoveryPhrase, Vault, check_password,
 };
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
 
@@ -65,16 +65,40 @@ impl Store {
             let keys = &state.secrets.opened()?.keys;
             let entry = state.secrets.identity().author(keys, Body::Profile(profile), at)?;
             standing::learn(conn, &self.tables, state, &self.host, &[entry.as_bytes().to_vec()])?;
-            Ok(set_meta(conn, "vault", vault.to_bytes())?)
+            self.set_vault(conn, state, Some(&vault))
         })?;
         self.announce();
-        Ok(())
+        self.entrust()
     }
 
     /// Locks the device's secrets with a password, which is asked for after a logout.
     pub(crate) fn set_password(&self, email: &str, password: &str, cost: PasswordCost) -> Result<()> {
         let vault = self.lock_vault(email, password, cost)?;
-        self.durably(|conn, _| Ok(set_meta(conn, "vault", vault.to_bytes())?))
+        self.durably(|conn, state| self.set_vault(conn, state, Some(&vault)))?;
+        self.entrust()
+    }
+
+    fn set_vault(&self, conn: &Connection, state: &State, vault: Option<&Vault>) -> Result<()> {
+        let master = &state.secrets.opened()?.master;
+        self.safe.change(conn, &self.host, |contents| {
+            self.safe.set_vault(contents, vault.map(|vault| vault.to_bytes().to_vec()), master);
+            Ok(())
+        })
+    }
+
+    /// Moves the open master key from the file to the keyring, if the app has one and a password is another way in.
+    pub(super) fn entrust(&self) -> Result<()> {
+        if !self.with_state(|conn, _| Ok(self.safe.could_entrust(&self.safe.read(conn)?)))? {
+            return Ok(());
+        }
+        self.erase(|conn, _| {
+            self.safe.change(conn, &self.host, |contents| {
+                if let Err(error) = self.safe.entrust(contents, &self.host) {
+                    tracing::warn!(%error, "this device's key stays in its file");
+                }
+                Ok(())
+            })
+        })
     }
 
     /// A quarter of a second of hashing: not while others wait for the database.
@@ -86,29 +110,16 @@ impl Store {
     /// Opens the device's secrets with the password. A vault that is weaker than `cost` is raised to it.
     pub(crate) fn login(&self, email: &str, password: &str, cost: PasswordCost) -> Result<()> {
         let now_ms = self.host.now_ms();
-        let vault = self.durably(|conn, _| {
-            let vault: Vec<u8> = meta(conn, "vault")?.ok_or(IdentityError::NotPaired)?;
-            // Counted before the password is tried, so that killing the app gains no attempt.
-            let mut attempts = attempts(conn)?;
-            let begun = attempts.begin(now_ms);
-            // A refusal is kept too: the wait that it names counts from now, even if the clock was set back.
-            set_meta(conn, "attempts", attempts.to_bytes())?;
-            Ok(begun.and_then(|()| Vault::from_bytes(&vault)))
-        })??;
-        let master = vault.unlock(email, password)?;
-        let upgraded = vault.upgraded(&self.host, cost, email, password, &master).unwrap_or_else(|error| {
-            tracing::warn!(%error, "the vault stays as it is: it can't be made to today's cost on this device");
-            None
-        });
+        let vault =
+            self.durably(|conn, _| self.safe.change(conn, &self.host, |contents| Ok(contents.begin_login(now_ms))))??;
+        let unlocked = Unlocked::try_password(&self.host, vault, email, password, cost)?;
         self.durably(|conn, state| {
-            // Unless the password was changed meanwhile, by another handle or process.
-            let same = meta::<Vec<u8>>(conn, "vault")?.is_some_and(|stored| stored == vault.to_bytes());
-            if let Some(upgraded) = upgraded.filter(|_| same) {
-                set_meta(conn, "vault", upgraded.to_bytes())?;
-            }
-            set_meta(conn, "attempts", LoginAttempts::default().to_bytes())?;
-            set_meta(conn, "open_master", master.as_bytes())?;
-            *state = State::read(conn, &self.tables)?;
+            self.safe.change(conn, &self.host, |contents| {
+                contents.end_login(&unlocked);
+                self.safe.keep_open(contents, &self.host, &unlocked.master);
+                Ok(())
+            })?;
+            *state = State::read(conn, &self.tables, &self.safe)?;
             evolve::make_waiting_rows(conn, &self.tables, state)?;
             // Keys that came while the device was logged out.
             standing::follow(conn, &self.tables, state, &self.host)
@@ -120,16 +131,19 @@ impl Store {
 
     /// Erases the open master key: from now on only the password opens the device's secrets.
     pub(crate) fn logout(&self) -> Result<()> {
-        self.erase(|conn, state| {
-            if meta::<Vec<u8>>(conn, "vault")?.is_none() {
-                return Err(IdentityError::NoPassword.into());
-            }
-            remove_meta(conn, "open_master")?;
+        let forgotten = self.erase(|conn, state| {
+            let forgotten = self.safe.change(conn, &self.host, |contents| {
+                if !contents.has_password() {
+                    return Err(IdentityError::NoPassword.into());
+                }
+                Ok(self.safe.close(contents))
+            })?;
             state.secrets.open = None;
-            Ok(())
+            Ok(forgotten)
         })?;
+        self.safe.close_leftover()?;
         self.announce();
-        Ok(())
+        Ok(forgotten.map_err(IdentityError::from)?)
     }
 
     /// The recovery phrase, while it is kept.
@@ -175,7 +189,7 @@ impl Store {
             for (space, key) in keys.iter().filter(|(space, key)| state.secrets.epoch(*space, key.epoch()).is_none()) {
                 secrets::save_epoch(conn, &self.host, &master, *space, key)?;
             }
-            *state = State::read(conn, &self.tables)?;
+            *state = State::read(conn, &self.tables, &self.safe)?;
             Ok(())
         })
     }
@@ -199,13 +213,13 @@ impl Store {
                  DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
             )?;
             secrets::forget_phrase(conn)?;
-            remove_meta(conn, "vault")?;
+            self.set_vault(conn, state, None)?;
             secrets::adopt(conn, &self.host, &master, identity, keys)?;
             for (space, key) in space_keys {
                 secrets::save_epoch(conn, &self.host, &master, *space, key)?;
             }
-            Ledger::found(conn, &self.host)?;
-            *state = State::read(conn, &self.tables)?;
+            Ledger::found(conn, &self.host, &self.safe)?;
+            *state = State::read(conn, &self.tables, &self.safe)?;
             rebuild::write_carried(conn, &self.tables, state, &self.host, carried)?;
             undo::forbid(conn, state)?;
             Ok(())
@@ -277,11 +291,4 @@ impl Store {
 
 fn copy_of((space, key): (SpaceId, &EpochKey)) -> (SpaceId, EpochKey) {
     (space, EpochKey::new(key.epoch(), (*key.secret()).into()))
-}
-
-fn attempts(conn: &Connection) -> Result<LoginAttempts> {
-    match meta::<Vec<u8>>(conn, "attempts")? {
-        None => Ok(LoginAttempts::default()),
-        Some(bytes) => Ok(LoginAttempts::from_bytes(&bytes)?),
-    }
 }

@@ -47,8 +47,8 @@ impl Store {
                 secrets::save_epoch(conn, &self.host, &master, *space, key)?;
             }
             conn.prepare_cached("DELETE FROM cfost_own_logs")?.execute([])?;
-            Ledger::found(conn, &self.host)?;
-            *state = State::read(conn, &self.tables)?;
+            Ledger::found(conn, &self.host, &self.safe)?;
+            *state = State::read(conn, &self.tables, &self.safe)?;
             standing::follow(conn, &self.tables, state, &self.host)
         })?;
         self.mark()?;

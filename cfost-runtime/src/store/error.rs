@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use super::atrest::AtRestError;
+
 /// A database that can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +29,9 @@ pub enum StoreError {
         /// What is wrong.
         source: crate::crdt::text::TextError,
     },
+    /// The database is encrypted and can't be opened, or it can't be encrypted.
+    #[error(transparent)]
+    AtRest(#[from] AtRestError),
     /// The file is an SQLite database of another application.
     #[error("{} is an SQLite database that CFOST did not make; choose another path", path.display())]
     Foreign {

@@ -18,7 +18,7 @@ pub(crate) use progress::OnMigration;
 
 use super::state::State;
 use super::table::{Table, column_definition, quoted};
-use super::{StoreError, history, rebuild, search, secrets};
+use super::{StoreError, atrest, history, rebuild, search};
 use crate::error::Result;
 use crate::schema::ModelSchema;
 use crate::schema::shape::{self, Shape};
@@ -152,7 +152,7 @@ pub(super) fn migrate(
     let from_oplog = if plan.keeps_rows() {
         migrating.columns_in_place()?;
         false
-    } else if plan.other_rule || (stale.any() && secrets::are_open(conn)?) {
+    } else if plan.other_rule || (stale.any() && atrest::is_logged_in(conn)?) {
         migrating.columns_empty()?;
         true
     } else {

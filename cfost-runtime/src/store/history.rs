@@ -257,7 +257,7 @@ impl Store {
     pub(super) fn in_snapshot<T>(&self, work: impl FnOnce(&Connection, &mut State) -> Result<T>) -> Result<T> {
         let conn = self.reader()?;
         let _snapshot = conn.unchecked_transaction()?;
-        let mut state = State::read(&conn, &self.tables)?;
+        let mut state = State::read(&conn, &self.tables, &self.safe)?;
         state.secrets.opened()?;
         work(&conn, &mut state)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::atrest;
 use super::evolve::{self, Stale};
 use super::pool::Writing;
 use super::table::quoted;
@@ -70,12 +71,13 @@ impl DbFile {
     ///
     /// # Errors
     /// [`StoreError::CannotOpen`] if it isn't there, [`StoreError::Foreign`] and [`StoreError::Corrupt`] if it is no
-    /// database of CFOST, [`StoreError::NewerFormat`] if it is one of a newer build.
+    /// database of CFOST, [`StoreError::NewerFormat`] if it is one of a newer build,
+    /// [`AtRestError::NoKey`](super::AtRestError::NoKey) if it is encrypted.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let conn = connect(path)?;
         conn.busy_timeout(layout::BUSY_TIMEOUT)?;
-        match layout::check(&conn, Some(path))? {
+        match layout::check(&conn, Some(path)).map_err(|error| atrest::without_key(path, error))? {
             true => Ok(Self { conn }),
             false => Err(StoreError::Foreign { path: path.to_owned() }),
         }

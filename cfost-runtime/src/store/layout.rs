@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ToSql, types::FromSql};
 
+use super::atrest::FileKey;
 use super::{Place, StoreError, functions};
 
 /// The format of the internal tables; a file with a greater one is left alone.
@@ -131,8 +132,12 @@ pub(super) fn log_of(position: i64) -> u32 {
     (position >> SEQ_BITS) as u32
 }
 
-/// Opens a writing connection, and creates the file if there is none.
-pub(super) fn connect(place: Place<'_>, busy_timeout: Duration) -> Result<Connection, StoreError> {
+/// Opens a writing connection, and creates the file if there is none. `key`: of an encrypted file.
+pub(super) fn connect(
+    place: Place<'_>,
+    busy_timeout: Duration,
+    key: Option<&FileKey>,
+) -> Result<Connection, StoreError> {
     let conn = match place {
         Place::Memory => Connection::open_in_memory()?,
         Place::Kept(memory) => memory.connect()?,
@@ -142,6 +147,7 @@ pub(super) fn connect(place: Place<'_>, busy_timeout: Duration) -> Result<Connec
                 .map_err(|error| cannot_open(path, &error))?
         }
     };
+    key.map_or(Ok(()), |key| key.apply(&conn))?;
     conn.busy_timeout(busy_timeout)?;
     set_up(&conn)?;
     functions::add(&conn)?;
@@ -149,9 +155,14 @@ pub(super) fn connect(place: Place<'_>, busy_timeout: Duration) -> Result<Connec
 }
 
 /// Opens a connection that can't write.
-pub(super) fn connect_reader(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+pub(super) fn connect_reader(
+    path: &Path,
+    busy_timeout: Duration,
+    key: Option<&FileKey>,
+) -> Result<Connection, StoreError> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))
         .map_err(|error| cannot_open(path, &error))?;
+    key.map_or(Ok(()), |key| key.apply(&conn))?;
     conn.busy_timeout(busy_timeout)?;
     set_up(&conn)?;
     functions::add(&conn)?;
@@ -276,7 +287,7 @@ pub(super) fn remove_meta(conn: &Connection, key: &str) -> Result<(), StoreError
 
 /// Makes a file that only its owner can read: the device's keys will be in it. SQLite gives the files
 /// beside it the same permissions. If it can't be made, opening it says why.
-fn create_private(path: &Path) {
+pub(super) fn create_private(path: &Path) {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

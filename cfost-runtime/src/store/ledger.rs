@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::atrest::Safe;
 use super::changes::{self, StoredChange};
 use super::layout::{meta, position, seq_of};
 use super::registry::LogRow;
@@ -42,8 +44,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Begins the first log of a new database.
-    pub(super) fn found(conn: &Connection, host: &Host) -> Result<()> {
-        let secrets = Secrets::read(conn, None)?;
+    pub(super) fn found(conn: &Connection, host: &Host, safe: &Arc<Safe>) -> Result<()> {
+        let secrets = Secrets::read(conn, safe, None)?;
         let author = secrets.opened()?.keys.public().signing;
         incarnation::start_log(conn, &mut Registry::read(conn)?, &secrets, secrets.home(), host, author)?;
         Ok(())

@@ -12,6 +12,7 @@ mod account;
 mod apply;
 #[cfg(feature = "text")]
 mod apply_texts;
+mod atrest;
 mod bases;
 mod causality;
 mod changes;
@@ -72,6 +73,9 @@ mod waiting;
 mod watch;
 mod write;
 
+pub use atrest::AtRestError;
+#[cfg(feature = "sqlcipher")]
+pub use atrest::Encrypting;
 pub use entries::{ElementData, OpData, OpId, OplogEntry, TextData};
 pub use error::StoreError;
 pub use evolve::{Migration, MigrationWork};
@@ -87,6 +91,9 @@ pub use touched::Origin;
 pub use undo::{UndoOutcome, Undone, UndoneRow};
 pub use waiting::{Waiting, WaitsFor};
 
+#[cfg(feature = "sqlcipher")]
+pub(crate) use atrest::OnEncryption;
+pub(crate) use atrest::{AtRest, Credentials};
 pub(crate) use elements::read_elements;
 pub(crate) use evolve::OnMigration;
 pub(crate) use layout::BUSY_TIMEOUT;
@@ -114,6 +121,7 @@ use crate::host::Host;
 use crate::oplog::{LogId, Run, Sealer, SpaceId};
 use crate::schema::Model;
 use crate::sync::{Applied, Seqs, Served};
+use atrest::Safe;
 use entries::Entries;
 use ledger::Ledger;
 use newer::Newer;
@@ -147,6 +155,8 @@ pub(crate) struct Store {
     cuts: AtomicU64,
     /// The table that a newer version of the app has migrated, in a file that was opened to be read.
     newer: Option<Newer>,
+    /// Where what opens the device lies.
+    safe: Arc<Safe>,
 }
 
 /// Choices for opening a database.
@@ -159,6 +169,7 @@ pub(crate) struct Opening {
     pub(crate) on_migration: OnMigration,
     /// Whether a file that a newer version of the app has migrated is read, as far as it can be.
     pub(crate) read_newer: bool,
+    pub(crate) at_rest: AtRest,
 }
 
 struct Writer {
@@ -170,32 +181,58 @@ struct Writer {
 impl Store {
     /// Opens or creates a database.
     pub(crate) fn open(place: Place<'_>, models: &[Model], opening: Opening) -> Result<Self> {
+        let at_rest = |error: &Error| match error {
+            Error::Store(StoreError::AtRest(error)) => Some(error.clone()),
+            _ => None,
+        };
+        let error = match Self::open_now(place, models, &opening) {
+            Err(error) => error,
+            opened => return opened,
+        };
+        match at_rest(&error) {
+            Some(AtRestError::Replaced { .. }) => {}
+            Some(AtRestError::PlainLoggedOut { .. }) if opening.at_rest.login.is_some() => {
+                let at_rest = opening.at_rest.as_it_is();
+                drop(Self::open_now(place, models, &Opening { at_rest, ..opening.clone() })?);
+            }
+            _ => return Err(error),
+        }
+        Self::open_now(place, models, &opening)
+    }
+
+    fn open_now(place: Place<'_>, models: &[Model], opening: &Opening) -> Result<Self> {
         let path = place.path();
         if let Some(path) = path.filter(|_| opening.read_newer)
-            && let Some(store) = Self::open_newer(path, models, &opening)?
+            && let Some(store) = Self::open_newer(path, models, opening, &atrest::enter(place, opening, false)?.safe)?
         {
             return Ok(store);
         }
-        let Opening { host, device_name, busy_timeout, on_migration, .. } = &opening;
+        let Opening { host, device_name, busy_timeout, on_migration, .. } = opening;
         let tables = table::tables(models)?;
-        let conn = layout::connect(place, *busy_timeout)?;
-        layout::prepare(&conn, path, *busy_timeout)?;
+        let mut entered = atrest::enter(place, opening, true)?;
+        let safe = &Arc::clone(&entered.safe);
+        let conn = layout::connect(place, *busy_timeout, safe.key())?;
+        let prepared = layout::prepare(&conn, path, *busy_timeout);
+        prepared.or_else(|error| entered.check_same(path).and(Err(atrest::with_key(safe, path, error))))?;
         let transaction = SqlTransaction::begin(&conn)?;
+        entered.check_same(path)?;
         let is_new = layout::create(&conn)?;
         if is_new {
-            secrets::Secrets::found(&conn, host, device_name)?;
-            Ledger::found(&conn, host)?;
+            secrets::Secrets::found(&conn, host, safe, device_name)?;
+            Ledger::found(&conn, host, safe)?;
         }
+        safe.note_open(&conn, host)?;
         let unmade = evolve::open_tables(&conn, &tables, on_migration)?;
         tables.iter().try_for_each(|table| search::create_or_check(&conn, table.schema))?;
         references::pass_over(&conn, &tables)?;
-        let mut state = State::read(&conn, &tables)?;
+        let mut state = State::read(&conn, &tables, safe)?;
         if !is_new {
             evolve::make_rows(&conn, &tables, &mut state, &unmade, on_migration)?;
         }
         transaction.commit()?;
-        let store = Self::new(path, tables, &opening, conn, state, None)?;
+        let store = Self::new(path, tables, opening, conn, state, None)?;
         store.check_incarnation()?;
+        store.open_device(&opening.at_rest)?;
         store.apply_waiting()?;
         Ok(store)
     }
@@ -213,12 +250,13 @@ impl Store {
             feeds: Feeds::new(tables.len()),
             tables,
             host: opening.host.clone(),
-            readers: Pool::new(path, opening.busy_timeout),
+            readers: Pool::new(path, opening.busy_timeout, Arc::clone(&state.secrets.safe)),
             commits: notice::channel(0).0,
             foreign_version: AtomicI64::new(layout::pragma(&conn, "data_version")?),
             schema_version: AtomicI64::new(layout::pragma(&conn, "schema_version")?),
             schema_checked_ms: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
+            safe: Arc::clone(&state.secrets.safe),
             writer: Mutex::new(Writer { conn, state, sealer: Sealer::new() }),
             watching: OnceLock::new(),
             retry_at_ms: AtomicU64::new(u64::MAX),
@@ -365,7 +403,7 @@ impl Store {
             // Its rows are those of another version.
             return Err(newer.refusal().into());
         }
-        rebuild::verify(&conn, &self.tables)
+        rebuild::verify(&conn, &self.tables, &self.safe)
     }
 
     /// Takes runs from a peer in. What is taken is on the disk when this returns.
@@ -425,6 +463,10 @@ impl Store {
         // Without its keys the device writes nothing: what its database is comes to light at the login.
         if !self.is_open()? {
             return Ok(());
+        }
+        #[cfg(feature = "sqlcipher")]
+        if self.safe.key().is_some() {
+            self.durably(|conn, _| Ok(atrest::follow_conversion(conn, path)?))?;
         }
         if self.with_state(|conn, state| incarnation::is_restored(conn, state, path))? {
             let log = self.durably(|conn, state| {

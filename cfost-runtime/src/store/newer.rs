@@ -2,10 +2,12 @@
 //! written.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::atrest::{self, Safe};
 use super::pool::SqlTransaction;
 use super::state::State;
 use super::table::{self, Table};
@@ -110,19 +112,25 @@ fn gone(renamed: Option<&String>) -> String {
 
 impl Store {
     /// Opens a file that a newer version of the app has migrated, to read; `None` if it isn't one.
-    pub(super) fn open_newer(path: &Path, models: &[Model], opening: &Opening) -> Result<Option<Self>> {
+    pub(super) fn open_newer(
+        path: &Path,
+        models: &[Model],
+        opening: &Opening,
+        safe: &Arc<Safe>,
+    ) -> Result<Option<Self>> {
         if !path.is_file() {
             return Ok(None);
         }
         let tables = table::tables(models)?;
-        let conn = layout::connect_reader(path, opening.busy_timeout)?;
+        let conn = layout::connect_reader(path, opening.busy_timeout, safe.key())?;
         let snapshot = conn.unchecked_transaction().map_err(StoreError::from)?;
-        let is_database = layout::check(&conn, Some(path))?;
+        let is_database =
+            layout::check(&conn, Some(path)).map_err(|error| atrest::with_key(safe, Some(path), error))?;
         let newer = if is_database { find(&conn, &tables)? } else { None };
         let Some(newer) = newer else { return Ok(None) };
         refuse_unreadable(&conn, &tables)?;
         layout::stand_in(&conn)?;
-        let state = State::read(&conn, &tables)?;
+        let state = State::read(&conn, &tables, safe)?;
         drop(snapshot);
         tracing::warn!(table = newer.table, found = newer.found, known = newer.known, "the database is only read");
         Ok(Some(Self::new(Some(path), tables, opening, conn, state, Some(newer))?))

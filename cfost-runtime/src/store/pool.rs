@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::atrest::Safe;
 use super::{StoreError, Writer, layout};
 
 /// Idle reading connections kept; more are opened when more threads read at once.
@@ -17,12 +18,13 @@ const READERS_IDLE_MAX: usize = 8;
 pub(super) struct Pool {
     path: Option<PathBuf>,
     busy_timeout: Duration,
+    safe: Arc<Safe>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    pub(super) fn new(path: Option<&Path>, busy_timeout: Duration) -> Self {
-        Self { path: path.map(Path::to_owned), busy_timeout, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: Option<&Path>, busy_timeout: Duration, safe: Arc<Safe>) -> Self {
+        Self { path: path.map(Path::to_owned), busy_timeout, safe, idle: Mutex::new(Vec::new()) }
     }
 
     /// A connection; it goes back to the pool when dropped.
@@ -31,7 +33,7 @@ impl Pool {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
             Some(conn) => conn,
-            None => layout::connect_reader(path, self.busy_timeout)?,
+            None => layout::connect_reader(path, self.busy_timeout, self.safe.key())?,
         };
         Ok(Some(Reader { pool: self, conn: Some(conn) }))
     }

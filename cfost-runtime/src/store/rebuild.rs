@@ -1,12 +1,14 @@
 //! Rows from the oplog: after an app has gained a model, and to check that nothing is damaged.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::apply::{Applier, Context};
+use super::atrest::Safe;
 use super::bases;
 use super::changes::{self, StoredChange};
 use super::elements;
@@ -268,9 +270,9 @@ pub(super) fn scratch(tables: &[Table]) -> Result<Connection, StoreError> {
 /// Checks every change, makes all rows anew beside the database, and compares.
 ///
 /// `conn` must be in a transaction, so that it sees one state of the file throughout.
-pub(super) fn verify(conn: &Connection, tables: &[Table]) -> Result<Verification> {
+pub(super) fn verify(conn: &Connection, tables: &[Table], safe: &Arc<Safe>) -> Result<Verification> {
     let mut found = Verification::default();
-    let mut state = match State::read(conn, tables) {
+    let mut state = match State::read(conn, tables, safe) {
         Err(Error::Store(StoreError::DamagedChange { log, seq, reason })) => {
             found.differences.push(Difference::Change { log, seq, reason });
             return Ok(found);

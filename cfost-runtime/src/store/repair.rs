@@ -9,10 +9,12 @@
 //! sealed anew into a new log, op for op, as when a log took two ways (see [`fork`]).
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
+use super::atrest::{self, Safe};
 use super::changes::newest_signed;
 use super::layout::{SEQ_MAX, meta, position, remove_meta, set_meta};
 use super::ledger::{exposed, last_seq};
@@ -82,9 +84,10 @@ impl Store {
 
     /// Cuts what keeps a file from being opened.
     pub(crate) fn make_readable(path: &Path, models: &[Model], opening: &Opening) -> Result<Vec<Cut>> {
-        let (tables, conn) = (table::tables(models)?, layout::connect(Place::File(path), opening.busy_timeout)?);
-        match layout::check(&conn, Some(path))? {
-            true => Ok(readable(&conn, &tables, &opening.host)?.1),
+        let (tables, safe) = (table::tables(models)?, atrest::enter(Place::File(path), opening, false)?.safe);
+        let conn = layout::connect(Place::File(path), opening.busy_timeout, safe.key())?;
+        match layout::check(&conn, Some(path)).map_err(|error| atrest::with_key(&safe, Some(path), error))? {
+            true => Ok(readable(&conn, &tables, &opening.host, &safe)?.1),
             false => Ok(Vec::new()),
         }
     }
@@ -93,7 +96,7 @@ impl Store {
         Writing::refuse(self)?;
         let mut writer = self.lock();
         let Writer { conn, state, .. } = &mut *writer;
-        let (read, cut) = readable(conn, &self.tables, &self.host)?;
+        let (read, cut) = readable(conn, &self.tables, &self.host, &self.safe)?;
         if !cut.is_empty() {
             *state = read;
         }
@@ -103,14 +106,14 @@ impl Store {
 
 /// Takes the logs back that this device writes to and of which the newest changes can't be read, which keeps a file
 /// from being opened.
-fn readable(conn: &Connection, tables: &[Table], host: &Host) -> Result<(State, Vec<Cut>)> {
+fn readable(conn: &Connection, tables: &[Table], host: &Host, safe: &Arc<Safe>) -> Result<(State, Vec<Cut>)> {
     layout::set_durable(conn, true)?;
     let transaction = SqlTransaction::begin(conn)?;
     let mut all = Vec::new();
     let state = loop {
-        match State::read(conn, tables) {
+        match State::read(conn, tables, safe) {
             Err(Error::Store(StoreError::DamagedChange { log, seq, reason })) => {
-                all.push(cut_unread(conn, tables, host, log, seq, reason)?);
+                all.push(cut_unread(conn, tables, (host, safe), log, seq, reason)?);
             }
             read => break read?,
         }
@@ -120,8 +123,15 @@ fn readable(conn: &Connection, tables: &[Table], host: &Host) -> Result<(State, 
     Ok((state, all))
 }
 
-fn cut_unread(conn: &Connection, tables: &[Table], host: &Host, log: LogId, seq: u64, reason: String) -> Result<Cut> {
-    let secrets = Secrets::read(conn, None)?;
+fn cut_unread(
+    conn: &Connection,
+    tables: &[Table],
+    (host, safe): (&Host, &Arc<Safe>),
+    log: LogId,
+    seq: u64,
+    reason: String,
+) -> Result<Cut> {
+    let secrets = Secrets::read(conn, safe, None)?;
     let author = secrets.opened()?.keys.public().signing;
     let mut registry = Registry::read(conn)?;
     let corrupt = || StoreError::Corrupt { what: format!("log {log} is damaged, and is none of this file's") };
@@ -133,7 +143,7 @@ fn cut_unread(conn: &Connection, tables: &[Table], host: &Host, log: LogId, seq:
     cut_off(conn, &mut registry, &log, sound)?;
     incarnation::start_log(conn, &mut registry, &secrets, log.space, host, author)?;
     if !unsigned.is_empty() {
-        fork::seal_anew(conn, &mut State::read(conn, tables)?, host, &log, &unsigned)?;
+        fork::seal_anew(conn, &mut State::read(conn, tables, safe)?, host, &log, &unsigned)?;
     }
     Ok(Cut::of(conn, &log, (sound, signed), unsigned.len(), reason)?)
 }

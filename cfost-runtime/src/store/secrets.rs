@@ -1,7 +1,7 @@
 //! Who this device is, and the keys it holds.
 //!
 //! Secrets lie in the file wrapped by the device's master key. While the user is logged in, and for
-//! the unnamed user that a database begins with, the master key itself lies beside them, so that the
+//! the unnamed user that a database begins with, the master key itself lies in the [`Safe`], so that the
 //! app starts without a password; `logout` erases it, and then only the password opens the vault.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use super::atrest::Safe;
 use super::fields::FieldKeys;
 use super::layout::{meta, remove_meta, set_meta};
 use super::{StoreError, members};
@@ -17,7 +18,8 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::host::Host;
 use crate::identity::{
-    Current, DeviceKeys, IdentityLog, MasterKey, RecoveryPhrase, RootKey, RootPublic, SpaceLog, Users,
+    Current, DeviceKeys, IdentityError, IdentityLog, KeyringError, MasterKey, RecoveryPhrase, RootKey, RootPublic,
+    SpaceLog, Users,
 };
 use crate::oplog::{DeviceId, EpochKey, FieldKey, SpaceId};
 
@@ -40,6 +42,9 @@ pub(super) struct Secrets {
     writing: u32,
     /// `None` while the device is logged out.
     pub(super) open: Option<Open>,
+    /// Why a device that is logged in isn't open all the same.
+    closed_by: Option<KeyringError>,
+    pub(super) safe: Arc<Safe>,
 }
 
 /// What only an open device has.
@@ -51,15 +56,10 @@ pub(super) struct Open {
     fields: OnceLock<Arc<FieldKeys>>,
 }
 
-/// Whether the device is logged in, so that its oplog can be read.
-pub(super) fn are_open(conn: &Connection) -> Result<bool, StoreError> {
-    Ok(meta::<Zeroizing32>(conn, "open_master")?.is_some())
-}
-
 impl Secrets {
     /// Reads what the file holds. `known` is what was read before: an identity log that has not grown
     /// since need not be checked again.
-    pub(super) fn read(conn: &Connection, known: Option<&Self>) -> Result<Self> {
+    pub(super) fn read(conn: &Connection, safe: &Arc<Safe>, known: Option<&Self>) -> Result<Self> {
         let missing = |what: &str| StoreError::Corrupt { what: format!("{what} is missing") };
         let root: [u8; 32] = meta(conn, "root")?.ok_or_else(|| missing("the user's root key"))?;
         let root = RootPublic::from_bytes(root);
@@ -74,28 +74,30 @@ impl Secrets {
         };
         let home = SpaceId::home_of(identity.user_id());
         let (users, spaces) = members::read(conn, identity, known)?;
-        let open = match meta::<Zeroizing32>(conn, "open_master")? {
-            None => None,
-            Some(master) => Some(Open::read(conn, master.into_key()?)?),
+        let (open, closed_by) = match safe.master(conn)? {
+            Ok(None) => (None, None),
+            Ok(Some(master)) => (Some(Open::read(conn, master)?), None),
+            Err(error) => (None, Some(error)),
         };
         let mut select = conn.prepare_cached("SELECT space, epoch, commitment FROM cfost_epochs")?;
         let commitments = select
             .query_map([], |row| Ok(((SpaceId::from_bytes(row.get(0)?), row.get(1)?), row.get(2)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let device = DeviceId::from_bytes(device);
-        let mut secrets = Self { device, home, commitments, writing: FIRST_EPOCH, open, users, spaces };
+        let safe = Arc::clone(safe);
+        let mut secrets =
+            Self { device, home, commitments, writing: FIRST_EPOCH, open, users, spaces, closed_by, safe };
         secrets.choose_epoch();
         Ok(secrets)
     }
 
     /// Makes the unnamed user of a new database, with this device as its first.
-    pub(super) fn found(conn: &Connection, host: &Host, device_name: &str) -> Result<()> {
+    pub(super) fn found(conn: &Connection, host: &Host, safe: &Safe, device_name: &str) -> Result<()> {
         let phrase = RecoveryPhrase::generate(host);
         let root = RootKey::from_phrase(&phrase);
         let keys = DeviceKeys::generate(host);
         let identity = IdentityLog::found(&root, &keys, device_name, Timestamp::from_ms(host.now_ms()))?;
-        let master = MasterKey::generate(host);
-        set_meta(conn, "open_master", master.as_bytes())?;
+        let master = safe.found(conn, host)?;
         set_meta(conn, "phrase", master.wrap(host, PHRASE, phrase.entropy().as_ref()))?;
         let home = SpaceId::home_of(root.user_id());
         adopt(conn, host, &master, &identity, &keys)?;
@@ -110,7 +112,10 @@ impl Secrets {
 
     /// What is open, or why nothing is.
     pub(super) fn opened(&self) -> Result<&Open> {
-        self.open.as_ref().ok_or(crate::Error::LoggedOut)
+        self.open.as_ref().ok_or_else(|| match &self.closed_by {
+            Some(error) => IdentityError::from(error.clone()).into(),
+            None => crate::Error::LoggedOut,
+        })
     }
 
     /// The key that new changes of the home space are sealed with.
@@ -265,20 +270,4 @@ pub(super) fn forget_phrase(conn: &Connection) -> Result<(), StoreError> {
 
 fn epoch_context(space: SpaceId, epoch: u32) -> String {
     format!("epoch {epoch} of space {space}")
-}
-
-/// A key read from the file, erased when dropped.
-struct Zeroizing32(Zeroizing<Vec<u8>>);
-
-impl Zeroizing32 {
-    fn into_key(self) -> Result<MasterKey, StoreError> {
-        MasterKey::from_bytes(&self.0)
-            .ok_or_else(|| StoreError::Corrupt { what: "the master key has another length".into() })
-    }
-}
-
-impl rusqlite::types::FromSql for Zeroizing32 {
-    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-        Ok(Self(Zeroizing::new(value.as_blob()?.to_vec())))
-    }
 }

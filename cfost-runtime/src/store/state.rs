@@ -2,9 +2,11 @@
 //! anew after another one has written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::atrest::Safe;
 use super::hidden::Hidden;
 use super::layout::pragma;
 use super::ledger::{self, Ledger, Own};
@@ -45,13 +47,13 @@ pub(super) struct State {
 
 impl State {
     /// Reads the state of a database.
-    pub(super) fn read(conn: &Connection, tables: &[Table]) -> Result<Self> {
-        Self::read_with(conn, tables, None)
+    pub(super) fn read(conn: &Connection, tables: &[Table], safe: &Arc<Safe>) -> Result<Self> {
+        Self::read_with(conn, tables, safe, None)
     }
 
-    fn read_with(conn: &Connection, tables: &[Table], known: Option<&Secrets>) -> Result<Self> {
+    fn read_with(conn: &Connection, tables: &[Table], safe: &Arc<Safe>, known: Option<&Secrets>) -> Result<Self> {
         let data_version = pragma(conn, "data_version")?;
-        let secrets = Secrets::read(conn, known)?;
+        let secrets = Secrets::read(conn, safe, known)?;
         let mut registry = Registry::read(conn)?;
         let own = Ledger::read(conn, &mut registry, &secrets)?;
         counted::note_limits(conn, &mut registry, &secrets)?;
@@ -88,7 +90,7 @@ impl State {
             // Outside of a transaction each statement would see another state of the file.
             let _snapshot = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
             let before = self.hlc.last();
-            *self = Self::read_with(conn, tables, Some(&self.secrets))?;
+            *self = Self::read_with(conn, tables, &self.secrets.safe, Some(&self.secrets))?;
             self.hlc.advance_to(before);
         }
         #[cfg(feature = "text")]

@@ -18,7 +18,7 @@ const WAITING_POLLS: u32 = 25;
 
 /// Starts a thread that announces the commits of other processes, until the store is dropped.
 pub(super) fn start(store: &Arc<Store>, path: &Path) -> Result<(), StoreError> {
-    let conn = layout::connect_reader(path, layout::BUSY_TIMEOUT)?;
+    let conn = layout::connect_reader(path, layout::BUSY_TIMEOUT, store.safe.key())?;
     let store = Arc::downgrade(store);
     // Read here and not in the thread: what is committed before that begins to run is new as well.
     let seen = layout::pragma(&conn, "data_version")?;

@@ -1,6 +1,7 @@
 //! Ops of several spaces on the same rows: whatever the order in which they come, a row is what one space says of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -138,11 +139,12 @@ impl Replica {
         let conn = Connection::open_in_memory().unwrap();
         layout::create(&conn).unwrap();
         let host = Host::simulated(ManualClock::at(1_000_000), 7);
-        Secrets::found(&conn, &host, "phone").unwrap();
-        Ledger::found(&conn, &host).unwrap();
+        let safe = Arc::default();
+        Secrets::found(&conn, &host, &safe, "phone").unwrap();
+        Ledger::found(&conn, &host, &safe).unwrap();
         let tables = tables(&MODELS.map(|schema| Model { schema })).unwrap();
         tables.iter().for_each(|table| assert!(table.create_or_check(&conn, &OnMigration::default()).unwrap()));
-        let mut state = State::read(&conn, &tables).unwrap();
+        let mut state = State::read(&conn, &tables, &safe).unwrap();
         for space in SHARED {
             state.secrets.hold_epoch(SpaceId::from_bytes(space), EpochKey::new(1, Zeroizing::new(space_key(space))));
         }
