@@ -18,7 +18,7 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, Store, StoreError, copies, counted, fork, standing, waiting};
+use super::{Registry, Store, StoreError, copies, counted, fork, incarnation, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
 use crate::identity::IdentityLog;
@@ -74,8 +74,9 @@ impl Store {
 pub(super) fn expose(conn: &Connection, state: &mut State) -> Result<()> {
     let pending = state.own.iter().filter(|own| own.exposed.seq < own.chain.head.seq);
     for own in pending.copied().collect::<Vec<_>>() {
-        let exposed = sign(conn, state, &own)?;
-        state.own.put(Own { exposed, ..own });
+        let exposed = Own { exposed: sign(conn, state, &own)?, ..own };
+        incarnation::note_sent(conn, &exposed)?;
+        state.own.put(exposed);
     }
     Ok(())
 }

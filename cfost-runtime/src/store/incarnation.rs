@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::changes::head_at;
-use super::layout::set_meta;
+use super::layout::{meta, set_meta};
 use super::ledger::Own;
 use super::marker::{Marker, Sent, inode};
 use super::secrets::Secrets;
@@ -58,20 +58,14 @@ pub(super) fn renew(conn: &Connection, state: &mut State, host: &Host) -> Result
 
 /// Whether the file is another than the one that last wrote the own logs, or older than what it sent.
 pub(super) fn is_restored(conn: &Connection, state: &State, path: &Path) -> Result<bool> {
-    let home = state.own.home().chain;
     let Some(marker) = Marker::read(path)? else { return Ok(state.own.iter().any(|own| own.chain.head.seq > 0)) };
-    if marker.home.log != home.log || marker.inode != inode(path) {
+    if marker.home != state.own.home().chain.log || marker.inode != inode(path) {
         return Ok(true);
     }
-    for Sent { log, exposed } in std::iter::once(&marker.home).chain(&marker.others) {
-        // A log that isn't an own one any more was given up, which the file knows.
-        let held = state.registry.number(*log).and_then(|number| state.registry.get(number));
-        let Some(held) = held.filter(|held| exposed.seq <= held.head.seq) else { return Ok(true) };
-        if head_at(conn, held, &state.secrets, exposed.seq)?.id != exposed.id {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let Sent { log, head } = marker.sent;
+    let held = state.registry.number(log).and_then(|number| state.registry.get(number));
+    let Some(held) = held.filter(|held| head.seq <= held.head.seq) else { return Ok(true) };
+    Ok(head_at(conn, held, &state.secrets, head.seq)?.id != head.id)
 }
 
 /// Whether the database has no marker yet.
@@ -80,8 +74,21 @@ pub(super) fn is_unmarked(path: &Path) -> Result<bool, StoreError> {
 }
 
 /// Writes what may have left the device beside the database.
-pub(super) fn mark(state: &State, path: &Path) -> Result<(), StoreError> {
-    let sent = |own: &Own| Sent { log: own.chain.log, exposed: own.exposed };
-    let others = state.own.iter().skip(1).filter(|own| own.exposed.seq > 0).map(sent);
-    Marker { home: sent(state.own.home()), others: others.collect(), inode: inode(path) }.write(path)
+pub(super) fn mark(conn: &Connection, state: &State, path: &Path) -> Result<(), StoreError> {
+    let home = state.own.home();
+    let sent: Option<Vec<u8>> = meta(conn, LAST_SENT)?;
+    let sent = sent.and_then(|bytes| Sent::decode(&bytes)).filter(|sent| state.registry.number(sent.log).is_some());
+    // Before there were other spaces than home it was not kept in the file.
+    let sent = sent.unwrap_or(Sent { log: home.chain.log, head: home.exposed });
+    Marker { home: home.chain.log, sent, inode: inode(path) }.write(path)
 }
+
+/// Takes note in the file that the changes of an own log may leave the device from now on.
+pub(super) fn note_sent(conn: &Connection, own: &Own) -> Result<(), StoreError> {
+    let mut bytes = Vec::new();
+    Sent { log: own.chain.log, head: own.exposed }.encode(&mut bytes);
+    set_meta(conn, LAST_SENT, bytes)
+}
+
+/// In `cfost_meta`: the [`Sent`] of the newest changes that may have left the device.
+const LAST_SENT: &str = "last_sent";

@@ -1,22 +1,22 @@
 //! A small file beside the database that tells a restored or copied database from the one that was.
 //!
-//! A database that went back in time would use sequence numbers of its own log again, for other
-//! changes than those that its peers hold. The marker remembers the newest change that may have left
-//! the device, and which file it left from; if the database on disk doesn't know that change, or is
-//! another file, its device goes on in a new log.
+//! A database that went back in time would use sequence numbers of its own logs again, for other
+//! changes than those that its peers hold. The marker remembers a change of the last ones that may have left
+//! the device, and which file they left from; if the database on disk doesn't know that change, or is
+//! another file, its device goes on in new logs. One change is enough, however many logs there are: a database
+//! that knows it knows all that left before.
 //!
 //! | bytes | meaning |
 //! | --- | --- |
 //! | 8 | `cfostmk2` |
 //! | 16 | the own log of the home space |
-//! | 8 | seq of its newest change that may have left the device, little endian |
+//! | 16 | the own log, of whichever space, of the last changes that may have left the device |
+//! | 8 | seq of the newest of them, little endian; 0 if nothing has left |
 //! | 32 | its id |
 //! | 8 | the database file's inode, 0 where there is none |
-//! | 4 | number of own logs in other spaces of which something may have left, little endian |
-//! | 56 each | log, seq and id as above |
 //! | 32 | BLAKE3 of all before |
 //!
-//! `cfostmk1`, which builds before spaces other than home wrote, lacks the number and what it counts.
+//! `cfostmk1`, which builds before spaces other than home wrote, names one log for both.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -28,24 +28,21 @@ use crate::oplog::{ChangeId, Head, LogId};
 const MAGIC: &[u8; 8] = b"cfostmk2";
 const MAGIC_1: &[u8; 8] = b"cfostmk1";
 
-/// What one log takes.
-const SENT_BYTES: usize = 16 + 8 + 32;
-
 /// What the marker says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Marker {
-    pub(super) home: Sent,
-    /// The own logs in other spaces.
-    pub(super) others: Vec<Sent>,
+    /// The own log of the home space.
+    pub(super) home: LogId,
+    pub(super) sent: Sent,
     pub(super) inode: u64,
 }
 
-/// What may have left the device of a log.
+/// What may have left the device last: the newest change of a log that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) log: LogId,
-    /// The newest change that may have left the device; seq 0 if none has.
-    pub(super) exposed: Head,
+    /// Seq 0 if nothing has left.
+    pub(super) head: Head,
 }
 
 impl Marker {
@@ -79,13 +76,9 @@ impl Marker {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(MAGIC.len() + (1 + self.others.len()) * SENT_BYTES + 8 + 4 + 32);
-        bytes.extend_from_slice(MAGIC);
-        self.home.encode(&mut bytes);
+        let mut bytes = [MAGIC.as_slice(), self.home.as_bytes()].concat();
+        self.sent.encode(&mut bytes);
         bytes.extend_from_slice(&self.inode.to_le_bytes());
-        // A database has fewer than 2^23 logs.
-        bytes.extend_from_slice(&(self.others.len() as u32).to_le_bytes());
-        self.others.iter().for_each(|sent| sent.encode(&mut bytes));
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
         bytes
@@ -96,39 +89,33 @@ impl Marker {
         if hash != blake3::hash(content).as_bytes() {
             return None;
         }
-        let (magic, mut rest) = content.split_first_chunk()?;
-        let home = Sent::decode(&mut rest)?;
-        let (inode, rest) = rest.split_first_chunk()?;
-        let inode = u64::from_le_bytes(*inode);
-        let others = match magic {
-            MAGIC_1 if rest.is_empty() => Vec::new(),
-            MAGIC => {
-                let (count, mut rest) = rest.split_first_chunk()?;
-                if rest.len() != (u32::from_le_bytes(*count) as usize).checked_mul(SENT_BYTES)? {
-                    return None;
-                }
-                std::iter::from_fn(|| Sent::decode(&mut rest)).collect()
-            }
+        let (magic, rest) = content.split_first_chunk()?;
+        let (home, rest) = match magic {
+            MAGIC => rest.split_first_chunk().map(|(home, rest)| (Some(*home), rest))?,
+            MAGIC_1 => (None, rest),
             _ => return None,
         };
-        Some(Self { home, others, inode })
+        let (sent, inode) = rest.split_at_checked(Sent::BYTES)?;
+        let sent = Sent::decode(sent)?;
+        let home = home.map_or(sent.log, LogId::from_bytes);
+        Some(Self { home, sent, inode: u64::from_le_bytes(inode.try_into().ok()?) })
     }
 }
 
 impl Sent {
-    fn encode(&self, bytes: &mut Vec<u8>) {
+    const BYTES: usize = 16 + 8 + 32;
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.log.as_bytes());
-        bytes.extend_from_slice(&self.exposed.seq.to_le_bytes());
-        bytes.extend_from_slice(self.exposed.id.as_bytes());
+        bytes.extend_from_slice(&self.head.seq.to_le_bytes());
+        bytes.extend_from_slice(self.head.id.as_bytes());
     }
 
-    fn decode(rest: &mut &[u8]) -> Option<Self> {
-        let (log, after) = rest.split_first_chunk()?;
-        let (seq, after) = after.split_first_chunk()?;
-        let (id, after) = after.split_first_chunk()?;
-        *rest = after;
-        let exposed = Head { seq: u64::from_le_bytes(*seq), id: ChangeId::from_bytes(*id) };
-        Some(Self { log: LogId::from_bytes(*log), exposed })
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (log, rest) = bytes.split_first_chunk()?;
+        let (seq, id) = rest.split_first_chunk()?;
+        let head = Head { seq: u64::from_le_bytes(*seq), id: ChangeId::from_bytes(id.try_into().ok()?) };
+        Some(Self { log: LogId::from_bytes(*log), head })
     }
 }
 
@@ -151,22 +138,22 @@ mod tests {
     use super::*;
 
     fn sent(n: u8) -> Sent {
-        let exposed = Head { seq: u64::from(n) + 1, id: ChangeId::from_bytes([n; 32]) };
-        Sent { log: LogId::from_bytes([n; 16]), exposed }
+        Sent {
+            log: LogId::from_bytes([n; 16]),
+            head: Head { seq: u64::from(n) + 1, id: ChangeId::from_bytes([n; 32]) },
+        }
     }
 
     #[test]
     fn what_is_written_is_read_and_what_is_damaged_is_no_marker() {
-        for others in [0, 1, 3] {
-            let marker = Marker { home: sent(1), others: (2..2 + others).map(sent).collect(), inode: 77 };
-            let bytes = marker.encode();
-            assert_eq!(Marker::decode(&bytes), Some(marker));
-            for at in 0..bytes.len() {
-                let mut damaged = bytes.clone();
-                damaged[at] ^= 1;
-                assert_eq!(Marker::decode(&damaged), None, "byte {at}");
-                assert_eq!(Marker::decode(&bytes[..at]), None, "cut at {at}");
-            }
+        let marker = Marker { home: LogId::from_bytes([1; 16]), sent: sent(2), inode: 77 };
+        let bytes = marker.encode();
+        assert_eq!(Marker::decode(&bytes), Some(marker));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(Marker::decode(&damaged), None, "byte {at}");
+            assert_eq!(Marker::decode(&bytes[..at]), None, "cut at {at}");
         }
     }
 
@@ -177,6 +164,7 @@ mod tests {
         bytes.extend_from_slice(&9_u64.to_le_bytes());
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
-        assert_eq!(Marker::decode(&bytes), Some(Marker { home: sent(4), others: Vec::new(), inode: 9 }));
+        let marker = Marker { home: sent(4).log, sent: sent(4), inode: 9 };
+        assert_eq!(Marker::decode(&bytes), Some(marker));
     }
 }

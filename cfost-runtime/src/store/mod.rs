@@ -487,7 +487,7 @@ impl Store {
         let Writer { conn, state, .. } = &mut *writer;
         // Under the file's lock: of two processes, the one that marks last knows what both have sent.
         let transaction = self.begin(conn, state)?;
-        incarnation::mark(state, path)?;
+        incarnation::mark(conn, state, path)?;
         Ok(transaction.commit()?)
     }
 

@@ -3,6 +3,7 @@
 mod apply;
 mod attacks;
 mod people;
+mod roles;
 mod sync;
 mod write;
 
