@@ -154,7 +154,7 @@ fn an_edit_of_a_private_row_from_a_shared_list_has_no_effect_whichever_came_firs
         .op("notes", OpKind::Create, private.id, &[("list_id", id(shopping)), ("body", text("claimed"))])
         .run();
     take(&alice, vec![run.clone()]);
-    assert_eq!(alice.all::<Note>().unwrap(), [private.clone()]);
+    assert_eq!(alice.all::<Note>().unwrap(), std::slice::from_ref(&private));
     assert_eq!(alice.all::<Todo>().unwrap(), [secret]);
     assert_sound(&alice);
     // Her other device hears of it before it hears of the note.
