@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use uuid::Uuid;
 
@@ -32,7 +32,14 @@ pub(super) struct FieldKeys {
 
 /// The keys that reading has at hand: those of the state that was current last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keyring(Arc<RwLock<Arc<FieldKeys>>>);
+pub(super) struct Keyring(Arc<RwLock<Lent>>);
+
+#[derive(Debug, Default)]
+struct Lent {
+    keys: Arc<FieldKeys>,
+    /// The keys of spaces that the transaction founds which is running.
+    founded: BTreeMap<(SpaceId, u32), FieldKey>,
+}
 
 /// A table's encrypted columns.
 #[derive(Debug, Default)]
@@ -60,13 +67,27 @@ impl FieldKeys {
 impl Keyring {
     /// Lends these keys from now on.
     fn lend(&self, keys: &Arc<FieldKeys>) {
-        if !Arc::ptr_eq(keys, &self.lent()) {
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(keys);
+        if !Arc::ptr_eq(keys, &self.lent().keys) {
+            let mut lent = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            *lent = Lent { keys: Arc::clone(keys), founded: BTreeMap::new() };
         }
     }
 
-    fn lent(&self) -> Arc<FieldKeys> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    /// Lends the key of a space that is being founded too.
+    fn lend_founded(&self, key: FieldKey) {
+        let mut lent = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        lent.founded.insert((key.epoch().space, key.epoch().epoch), key);
+    }
+
+    fn lent(&self) -> RwLockReadGuard<'_, Lent> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lent {
+    fn key(&self, of: FieldEpoch) -> Option<&FieldKey> {
+        let of = (of.space, of.epoch);
+        self.keys.keys.get(&of).or_else(|| self.founded.get(&of))
     }
 }
 
@@ -106,12 +127,12 @@ impl Table {
         if self.encryption.is_empty() {
             return;
         }
-        let keys = self.encryption.keyring.lent();
+        let lent = self.encryption.keyring.lent();
         for encrypted in &self.encryption.columns {
             let named = encrypted.space.and_then(|column| space_in(values.get(column)?));
             let Some(value) = values.get_mut(encrypted.column) else { continue };
             let form = match &*value {
-                ValueRef::Blob(sealed) => self.form(encrypted, id, named, sealed, &keys),
+                ValueRef::Blob(sealed) => self.form(encrypted, id, named, sealed, &lent),
                 _ => encrypted.of.absent(),
             };
             *value = ValueRef::Blob(Cow::Owned(form));
@@ -135,19 +156,20 @@ impl Table {
         id: &Uuid,
         named: Option<SpaceId>,
         sealed: &[u8],
-        keys: &FieldKeys,
+        lent: &Lent,
     ) -> Vec<u8> {
         let locked = |why| locked_form(why, sealed);
-        let FieldEpoch { space, epoch } = match field_epoch(sealed) {
+        let of = match field_epoch(sealed) {
             Ok(of) => of,
             Err(OplogError::Newer { .. }) => return locked(WhyLocked::Newer),
             Err(_) => return locked(WhyLocked::Damaged),
         };
+        let space = of.space;
         if named.is_some_and(|named| named != space) {
             return locked(WhyLocked::Damaged);
         }
-        let Some(key) = keys.keys.get(&(space, epoch)) else { return locked(WhyLocked::NoKey { space }) };
-        if named.is_none() && keys.home != Some(space) {
+        let Some(key) = lent.key(of) else { return locked(WhyLocked::NoKey { space }) };
+        if named.is_none() && lent.keys.home != Some(space) {
             // What is meant for one user's devices is sealed under their own space's key, which nobody else has.
             return locked(WhyLocked::Damaged);
         }
@@ -259,14 +281,22 @@ impl WriteTx<'_> {
         let Some(plain) = plain else { return Err(Error::LockedValue { model, field, id: *id }) };
         let named = encrypted.space.and_then(|column| space_in(values.get(column)?));
         let space = named.unwrap_or_else(|| self.state.secrets.home());
-        // Whoever is in the space no more may have its former keys, but not the one that its members have now.
-        if self.state.secrets.role_in(space).is_none() {
-            return Err(Error::NoFieldKey { model, field, space });
-        }
-        let key = self.state.secrets.current_epoch_of(space)?;
+        let founded = self.pages.founded.iter().rev().find(|founded| founded.space() == space);
+        let key = match founded {
+            Some(founded) => founded.key(),
+            // Whoever is in the space no more may have its former keys, but not the one that its members have now.
+            None if self.state.secrets.role_in(space).is_none() => {
+                return Err(Error::NoFieldKey { model, field, space });
+            }
+            None => self.state.secrets.current_epoch_of(space)?,
+        };
         self.lend(table);
-        let key = FieldKey::of(space, key);
-        Ok(key.seal(table.place(encrypted, id), &self.host.random(), plain)?)
+        let (key, is_founded) = (FieldKey::of(space, key), founded.is_some());
+        let sealed = key.seal(table.place(encrypted, id), &self.host.random(), plain)?;
+        if is_founded {
+            table.encryption.keyring.lend_founded(key);
+        }
+        Ok(sealed)
     }
 
     /// Has what this transaction writes readable in it.

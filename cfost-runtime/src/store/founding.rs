@@ -27,6 +27,16 @@ pub(super) struct Founded {
 }
 
 impl Founded {
+    /// The space.
+    pub(super) fn space(&self) -> SpaceId {
+        self.log.space()
+    }
+
+    /// The key of its first epoch.
+    pub(super) fn key(&self) -> &EpochKey {
+        &self.key
+    }
+
     /// Has the space among those that this device knows.
     pub(super) fn keep(self, state: &mut State) {
         let space = self.log.space();

@@ -3,6 +3,10 @@
 
 mod damage;
 mod own;
+#[path = "../spaces/people.rs"]
+#[allow(dead_code, reason = "these stories need some of it")]
+mod people;
+mod shared;
 
 use std::fs;
 use std::path::Path;
@@ -86,4 +90,41 @@ fn ops(db: &Db) -> usize {
 fn assert_sound(db: &Db) {
     let verification = db.verify().unwrap();
     assert!(verification.is_sound(), "{:?}", verification.differences);
+}
+
+/// A clinic, whose records its staff share.
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "clinics", version = 1, space)]
+struct Clinic {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+}
+
+/// A patient, who chooses whom to be known to.
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "patients", version = 1, space)]
+struct Patient {
+    #[synced(id)]
+    id: Uuid,
+    name: String,
+}
+
+/// A record, which all of the clinic have.
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "records", version = 1, space = clinic)]
+struct Record {
+    #[synced(id)]
+    id: Uuid,
+    clinic: Uuid,
+    patient: Option<Uuid>,
+    reason: String,
+    #[synced(encrypted = patient)]
+    finding: Encrypted<String>,
+    #[synced(encrypted)]
+    memo: Encrypted<String>,
+}
+
+fn all_models() -> Vec<cfost::schema::Model> {
+    models![Clinic, Patient, Record].to_vec()
 }
