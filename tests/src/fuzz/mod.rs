@@ -5,6 +5,7 @@
 //! bytes at all of them in every run of the tests; `tests/fuzz` has the same targets for libFuzzer.
 
 mod crdt;
+mod field;
 mod identity;
 mod members;
 mod mutate;
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "plaintext", run: oplog::plaintext, seeds: oplog::plaintext_seeds },
     Target { name: "value", run: oplog::value, seeds: oplog::value_seeds },
     Target { name: "run", run: oplog::run, seeds: oplog::run_seeds },
+    Target { name: "sealed_field", run: field::sealed, seeds: field::sealed_seeds },
     Target { name: "row_clock", run: crdt::row_clock, seeds: crdt::row_clock_seeds },
     Target { name: "list_position", run: crdt::list_position, seeds: crdt::list_position_seeds },
     Target { name: "identity_entry", run: identity::entry, seeds: identity::entry_seeds },

@@ -7,6 +7,7 @@ mod own;
 #[allow(dead_code, reason = "these stories need some of it")]
 mod people;
 mod shared;
+mod versions;
 
 use std::fs;
 use std::path::Path;
