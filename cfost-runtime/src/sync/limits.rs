@@ -44,7 +44,7 @@ pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
 pub const HEADS_UNASKED_MAX: usize = 256;
 /// Heads that a peer may have told of, over all spaces.
 pub const HEADS_MAX: usize = 1 << 17;
-/// Spaces that one `RequestOps` may list.
+/// Spaces that one `RequestOps` may list, and that a database learns of from peers.
 pub const SPACES_MAX: usize = 1 << 14;
 /// Logs left out of a session because they can't be applied here.
 pub const LOGS_SKIPPED_MAX: usize = 1024;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use super::limits::SPACES_MAX;
 use crate::identity::{Entry, EntryId, IdentityLog, Inserted, RootPublic, SpaceEntry, SpaceLog, Users};
 use crate::oplog::{SpaceId, UserId};
 
@@ -108,9 +109,9 @@ impl EntryLogs {
     /// As much of a members log as somebody may know who was in the space.
     fn part_told_to(&self, log: &SpaceLog, user: UserId) -> Option<SpaceLog> {
         let ids = log.told_to(&self.users, user).filter(|ids| !ids.is_empty())?;
-        let entries = ids.iter().filter_map(|id| log.entry(id)).map(SpaceEntry::as_bytes);
+        let entries = ids.iter().filter_map(|id| Some((*id, log.entry(id)?.as_bytes())));
         // A set that holds all that its entries build on makes a log.
-        SpaceLog::from_entries(log.space(), entries).ok()
+        SpaceLog::from_stored(log.space(), entries).ok()
     }
 
     /// The users, beside the own one, whose devices may know of anything.
@@ -188,6 +189,10 @@ impl EntryLogs {
     }
 
     fn learn_of_space(&mut self, space: SpaceId, entries: &[&[u8]]) -> impl Iterator<Item = EntryId> + use<> {
+        if self.spaces.len() >= SPACES_MAX && !self.spaces.contains_key(&space) {
+            tracing::warn!(%space, "this database is in as many spaces as it can be: one more was left out");
+            return Vec::new().into_iter();
+        }
         let mut log = self.spaces.get(&space).map_or_else(|| SpaceLog::new(space), |log| SpaceLog::clone(log));
         let new = inserted(entries, |entry| log.insert(entry));
         if !new.is_empty() {

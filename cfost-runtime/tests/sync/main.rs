@@ -7,6 +7,7 @@ mod fleet;
 mod handshake;
 mod hostile;
 mod model;
+mod neighbours;
 mod newer;
 mod pressure;
 mod sharing;

@@ -3,8 +3,9 @@
 use cfost_runtime::identity::Role;
 use cfost_runtime::oplog::SpaceId;
 use cfost_runtime::sync::pipe::{End, Pipe};
-use cfost_runtime::sync::{CloseReason, ErrorCode, Event, Replica, SyncError};
+use cfost_runtime::sync::{CloseReason, ErrorCode, Event, LogKey, Replica, SyncError};
 
+use super::model::own_entries;
 use super::*;
 
 /// Two devices of a user who knows nobody.
@@ -288,4 +289,198 @@ fn whoever_is_removed_learns_that_and_nothing_after_it() {
     let mut pipe = connect(&bert.phone, &anna.phone);
     pipe.run();
     assert!(parted(&mut pipe) && pipe.bytes_sent(End::Listener) < 1000);
+}
+
+#[test]
+fn whoever_is_added_again_goes_on_where_it_ended() {
+    let (anna, bert, list) = two_users();
+    anna.phone.write_in(list, "before");
+    meet(&anna.phone, &bert.phone);
+    anna.phone.end(list, bert.phone.user());
+    let mut pipe = connect(&anna.phone, &bert.phone);
+    pipe.run();
+    assert!(parted(&mut pipe));
+    anna.phone.write_in(list, "meanwhile");
+    anna.phone.add(list, &bert.phone, Role::Writer);
+    bert.phone.write_in(list, "back");
+    meet(&anna.phone, &bert.phone);
+    assert_eq!((changes_in(&anna.phone, list), changes_in(&bert.phone, list)), (3, 3));
+}
+
+#[test]
+fn a_session_outlives_one_of_two_shared_spaces_and_takes_it_up_again() {
+    let (anna, bert, list) = two_users();
+    let other = anna.phone.found();
+    anna.phone.invite(other, &bert.phone, Role::Writer);
+    let mut pipe = meet(&anna.phone, &bert.phone);
+    // The end is on its way to Bert while what he writes is on its way to Anna.
+    anna.phone.end(list, bert.phone.user());
+    pipe.changed(End::Dialer);
+    bert.phone.write_in(list, "too late");
+    bert.phone.write_in(other, "in time");
+    pipe.changed(End::Listener);
+    pipe.run();
+    assert_eq!((changes_in(&anna.phone, list), changes_in(&anna.phone, other)), (0, 1));
+
+    anna.phone.add(list, &bert.phone, Role::Writer);
+    anna.phone.write_in(list, "welcome back");
+    pipe.changed(End::Dialer);
+    pipe.run();
+    for end in End::BOTH {
+        assert!(pipe.session(end).is_caught_up(), "{end:?}: {pipe:?}");
+    }
+    assert_eq!(held(&anna.phone, list), held(&bert.phone, list), "both ask anew, and nobody waits for the other");
+    assert_eq!(changes_in(&bert.phone, list), 2);
+}
+
+#[test]
+fn whoever_leaves_tells_those_that_stay() {
+    let (anna, bert, list) = two_users();
+    meet(&anna.phone, &bert.phone);
+    bert.phone.end(list, bert.phone.user());
+    bert.phone.write("Bert's own");
+    let mut pipe = connect(&anna.phone, &bert.phone);
+    pipe.run();
+    assert!(parted(&mut pipe));
+    assert_eq!(anna.phone.role(list, bert.phone.user()), None);
+    assert_eq!(changes_in(&anna.phone, bert.phone.home()), 0);
+}
+
+#[test]
+fn what_writers_write_travels_through_a_reader() {
+    let (anna, bert, list) = two_users();
+    let (carla, dave) = (Two::new(3), Two::new(4));
+    anna.phone.invite(list, &dave.phone, Role::Reader);
+    anna.phone.invite(list, &carla.phone, Role::Writer);
+    // Until Bert has heard of Dave from somebody whom he knows, Dave is a stranger to him.
+    let mut pipe = connect(&dave.phone, &bert.phone);
+    pipe.run();
+    assert_eq!(pipe.bytes_sent(End::Listener), 0);
+    meet(&anna.phone, &bert.phone);
+    anna.phone.write_in(list, "from Anna");
+    meet(&anna.phone, &dave.phone);
+    meet(&dave.phone, &dave.laptop);
+    meet(&dave.laptop, &carla.phone);
+    carla.phone.write_in(list, "from Carla");
+    meet(&carla.phone, &dave.phone);
+    meet(&dave.phone, &bert.phone);
+    assert_eq!(held(&bert.phone, list), held(&carla.phone, list));
+    assert_eq!(changes_in(&bert.phone, list), 2);
+}
+
+#[test]
+fn another_users_new_device_is_known_by_its_certificate() {
+    let (anna, bert, list) = two_users();
+    meet(&anna.phone, &bert.phone);
+    let tablet = bert.laptop.pair("Bert's tablet");
+    tablet.write_in(list, "drawn on the tablet");
+    meet(&tablet, &anna.phone);
+    assert_eq!(held(&anna.phone, list), held(&tablet, list));
+    // And a device that Bert's user does not have is nobody, whoever's certificate it shows.
+    let stranger = Two::new(9);
+    let mut pipe = Pipe::with_keys(
+        replica(&stranger.phone),
+        stranger.phone.transport_key(),
+        replica(&anna.phone),
+        anna.phone.transport_key(),
+        0,
+    );
+    let mut hello = connect(&bert.laptop, &anna.phone);
+    hello.wake(End::Dialer);
+    let recorded = hello.intercept(End::Listener);
+    pipe.inject(End::Listener, &recorded);
+    pipe.deliver(End::Listener, usize::MAX);
+    assert_eq!(pipe.bytes_sent(End::Listener), 0);
+    assert!(matches!(failure(&mut pipe, End::Listener), SyncError::Impostor { what: "connection", .. }));
+}
+
+/// Entries as a peer tells them.
+fn entries(told: &[(LogKey, Vec<u8>)]) -> Vec<u8> {
+    let mut body = vec![0];
+    body.extend((told.len() as u16).to_le_bytes());
+    for (key, entry) in told {
+        match key {
+            LogKey::User(user) => body.extend([&[1][..], user.as_bytes()].concat()),
+            LogKey::Space(space) => body.extend([&[2][..], space.as_bytes()].concat()),
+        }
+        body.extend((entry.len() as u32).to_le_bytes());
+        body.extend(entry);
+    }
+    frame(ENTRIES, &body)
+}
+
+#[test]
+fn what_is_nobodys_business_here_is_not_learned_from_another_user() {
+    let (anna, bert, list) = two_users();
+    let stranger = Two::new(9);
+    let foreign = stranger.phone.found();
+    let logs = stranger.phone.logs().unwrap();
+    let mut told = own_entries(&stranger.phone);
+    let of_space = logs.spaces[&foreign].entries();
+    told.extend(of_space.map(|entry| (LogKey::Space(foreign), entry.as_bytes().to_vec())));
+    let mut pipe = meet(&bert.phone, &anna.phone);
+    pipe.inject(End::Listener, &entries(&told));
+    pipe.deliver(End::Listener, usize::MAX);
+    let held = anna.phone.logs().unwrap();
+    assert!(!held.spaces.contains_key(&foreign) && held.users.get(stranger.phone.user()).is_none());
+    assert!(!pipe.session(End::Listener).is_closed());
+
+    // A space that names Anna is: she has been added to it, by somebody she knows of through it.
+    stranger.phone.invite(foreign, &anna.laptop, Role::Writer);
+    let logs = stranger.phone.logs().unwrap();
+    let of_space = logs.spaces[&foreign].entries();
+    told.extend(of_space.map(|entry| (LogKey::Space(foreign), entry.as_bytes().to_vec())));
+    pipe.inject(End::Listener, &entries(&told));
+    pipe.deliver(End::Listener, usize::MAX);
+    assert_eq!(anna.phone.role(foreign, anna.phone.user()), Some(Role::Writer));
+    assert_eq!(anna.phone.role(list, stranger.phone.user()), None);
+}
+
+#[test]
+fn entries_of_a_space_are_not_given_to_whoever_asks_for_them() {
+    let (anna, bert, _) = two_users();
+    let diary = anna.phone.found();
+    anna.phone.write_in(diary, "private");
+    anna.phone.rename("Anna's phone");
+    let mut pipe = connect(&bert.phone, &anna.phone);
+    pipe.wake(End::Dialer);
+    let hello = frames(&pipe.intercept(End::Listener)).remove(0);
+    // Bert has learned the id of Anna's diary, and asks for its entries and its changes.
+    let ask = frame(REQUEST_ENTRIES, &[&[1, 0, 0, 0, 2][..], diary.as_bytes(), &[0; 4]].concat());
+    let body = [&[1, 0, 0, 0, 0, 1, 0][..], diary.as_bytes(), &[0; 4]].concat();
+    let said: Vec<u8> = [hello, ask, frame(REQUEST_OPS, &body)].concat();
+    pipe.inject(End::Listener, &said);
+    pipe.deliver(End::Listener, usize::MAX);
+    let answer = pipe.intercept(End::Dialer);
+    assert!(kinds(&answer).contains(&ENTRIES), "it is answered: {:?}", kinds(&answer));
+    assert_unseen(&answer, &marks_of_space(&anna.phone, diary), "the diary");
+}
+
+#[test]
+fn a_device_of_the_first_version_brings_its_user_level_and_hears_of_no_space() {
+    let (anna, _, list) = two_users();
+    let tablet = anna.phone.pair("tablet");
+    anna.phone.write("at home");
+    let mut pipe = connect(&tablet, &anna.phone);
+    pipe.wake(End::Dialer);
+    pipe.intercept(End::Listener);
+    // What the tablet's app would say if it were of the first version: no digest behind the names.
+    let certificate = tablet.certificate().unwrap();
+    let mut body = [&[1, 0, 1, 0], &tablet.device().as_bytes()[..], &[0; 64]].concat();
+    body.extend((certificate.len() as u16).to_le_bytes());
+    for entry in &certificate {
+        body.extend((entry.len() as u32).to_le_bytes());
+        body.extend(entry);
+    }
+    body.extend(b"\x050.9.1\x00");
+    let home = [&[1, 0, 0, 0, 0, 1, 0][..], anna.phone.home().as_bytes(), &[0; 4]].concat();
+    let said = [frame(HELLO, &body), frame(REQUEST_IDENTITY, &[0; 4]), frame(REQUEST_OPS, &home)].concat();
+    pipe.inject(End::Listener, &said);
+    pipe.deliver(End::Listener, usize::MAX);
+    let answer = pipe.intercept(End::Dialer);
+    let answered: std::collections::BTreeSet<u8> = kinds(&answer).into_iter().collect();
+    assert_eq!(answered, [HELLO, REQUEST_IDENTITY, IDENTITY, REQUEST_OPS, SEND_OPS].into());
+    let mut marks = marks_of_space(&anna.phone, list);
+    marks.retain(|mark| !anna.phone.identity().unwrap().entries().any(|entry| entry.as_bytes().ends_with(mark)));
+    assert_unseen(&answer, &marks, "the list");
 }
