@@ -11,18 +11,23 @@ use super::{BackupError, BackupSummary, Recipient, key};
 use crate::identity::RootPublic;
 use crate::identity::limits::ENTRY_BYTES_MAX;
 use crate::oplog::limits::RUN_BYTES_MAX;
-use crate::oplog::{EpochKey, Run, SpaceId};
+use crate::oplog::{EpochKey, Run, SpaceId, UserId};
+use crate::sync::LogKey;
 
 const MAGIC: &[u8; 12] = b"cfost backup";
-const FORMAT: u8 = 1;
+/// Format 1 has no entries of members logs and of other users.
+const FORMAT: u8 = 2;
+const FORMAT_OLDEST: u8 = 1;
 
 const ROOT: u8 = 1;
 const ENTRY: u8 = 2;
 const EPOCH_KEY: u8 = 3;
 const RUN: u8 = 4;
 const END: u8 = 5;
+const SPACE_ENTRY: u8 = 6;
+const USER_ENTRY: u8 = 7;
 
-/// A part of a backup, in the order in which they come: the root key, entries, keys, runs.
+/// A part of a backup, in the order in which they come: the root key, entries, keys, entries of others, runs.
 pub(crate) enum Part {
     /// The user's public root key.
     Root(RootPublic),
@@ -30,6 +35,8 @@ pub(crate) enum Part {
     Entry(Vec<u8>),
     /// The key of an epoch of a space.
     EpochKey(SpaceId, EpochKey),
+    /// An entry of a space's members log, or of another user's identity log, each after those it builds on.
+    OtherEntry(LogKey, Vec<u8>),
     /// Changes, each run after those it builds on.
     Run(Run),
 }
@@ -59,6 +66,14 @@ impl<W: Write> Writer<W> {
     pub(crate) fn epoch_key(&mut self, space: SpaceId, key: &EpochKey) -> Result<(), BackupError> {
         let parts = [space.as_bytes().as_slice(), &key.epoch().to_le_bytes(), key.secret()];
         self.put(EPOCH_KEY, &Zeroizing::new(parts.concat()))
+    }
+
+    pub(crate) fn other_entry(&mut self, log: LogKey, entry: &[u8]) -> Result<(), BackupError> {
+        let (kind, id) = match &log {
+            LogKey::Space(space) => (SPACE_ENTRY, space.as_bytes()),
+            LogKey::User(user) => (USER_ENTRY, user.as_bytes()),
+        };
+        self.put(kind, &[id, entry].concat())
     }
 
     pub(crate) fn run(&mut self, run: &Run) -> Result<(), BackupError> {
@@ -107,7 +122,7 @@ impl<R: Read> Reader<R> {
         match head.split_last() {
             Some((_, magic)) if magic != MAGIC => Err(BackupError::damaged("what is in it is no backup")),
             Some((&found, _)) if found > FORMAT => Err(BackupError::Newer { found, known: FORMAT }),
-            Some((&FORMAT, _)) => Ok(Self { input, changes: 0 }),
+            Some((FORMAT_OLDEST..=FORMAT, _)) => Ok(Self { input, changes: 0 }),
             _ => Err(BackupError::damaged("it has a format that never was")),
         }
     }
@@ -122,6 +137,7 @@ impl<R: Read> Reader<R> {
             ROOT => 32,
             ENTRY => ENTRY_BYTES_MAX,
             EPOCH_KEY => 52,
+            SPACE_ENTRY | USER_ENTRY => 16 + ENTRY_BYTES_MAX,
             RUN => RUN_BYTES_MAX,
             END => 8,
             _ => return Err(BackupError::damaged("it has a part that isn't known")),
@@ -135,6 +151,14 @@ impl<R: Read> Reader<R> {
             ROOT => Part::Root(RootPublic::from_bytes(array(&bytes)?)),
             ENTRY => Part::Entry(std::mem::take(&mut *bytes)),
             EPOCH_KEY => epoch_key(&array(&bytes)?),
+            SPACE_ENTRY | USER_ENTRY => {
+                let (id, entry) = bytes.split_first_chunk().ok_or(BackupError::damaged("a part of it is too short"))?;
+                let log = match kind {
+                    SPACE_ENTRY => LogKey::Space(SpaceId::from_bytes(*id)),
+                    _ => LogKey::User(UserId::from_bytes(*id)),
+                };
+                Part::OtherEntry(log, entry.to_vec())
+            }
             RUN => {
                 let run = Run::decode(&bytes).map_err(|_| BackupError::damaged("a run of changes can't be read"))?;
                 self.changes += run.changes.len() as u64;

@@ -1,18 +1,19 @@
 //! Making a backup, and a device of the user from one.
 
-use std::fs;
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use super::{Db, DbOptions};
 use crate::backup::{BackupError, BackupSummary, Part, Reader, Recipient, Writer, unlock};
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::identity::{AddDevice, Body, IdentityLog, RecoveryPhrase, RootKey};
-use crate::oplog::Run;
+use crate::identity::{AddDevice, Body, EntryId, IdentityLog, RecoveryPhrase, RootKey};
+use crate::oplog::{Run, SpaceId};
 use crate::schema::Model;
 use crate::store::Store;
-use crate::sync::Seqs;
+use crate::sync::{LogKey, Seqs};
 
 /// Bytes of changes that are in memory at once.
 const BATCH_BYTES: usize = 4 << 20;
@@ -50,29 +51,66 @@ impl Db {
 }
 
 fn write(store: &Store, to: &mut dyn Write, recipient: &Recipient) -> Result<BackupSummary> {
-    let keys = store.space_keys()?;
-    let identity = store.identity()?;
-    let mut writer = Writer::new(to, recipient, identity.root())?;
-    for entry in identity.entries() {
-        writer.entry(entry.as_bytes())?;
+    let mut backup = Backup {
+        writer: Writer::new(to, recipient, store.identity()?.root())?,
+        entries: HashSet::new(),
+        keys: HashSet::new(),
+    };
+    backup.write_new_entries(store)?;
+    // Also of spaces that the user is in no more: what was shown once comes back with the membership.
+    for space in iter::once(store.home()?).chain(store.entry_logs()?.spaces.into_keys()) {
+        backup.write_space(store, space)?;
     }
-    for (space, key) in &keys {
-        writer.epoch_key(*space, key)?;
-    }
-    let home = store.home()?;
-    let goal = store.frontier(home)?;
-    let mut held = Seqs::new();
-    while goal.iter().any(|(log, head)| held.get(&log).copied().unwrap_or(0) < head.seq) {
-        let served = store.runs_after(home, &held, BATCH_BYTES)?;
-        if served.is_empty() {
-            break;
+    Ok(backup.writer.finish()?)
+}
+
+/// A backup that is being written, with what it has of entries and keys.
+struct Backup<'w> {
+    writer: Writer<&'w mut dyn Write>,
+    entries: HashSet<EntryId>,
+    keys: HashSet<(SpaceId, u32)>,
+}
+
+impl Backup<'_> {
+    /// Writes entries and keys that have come since the last time.
+    fn write_new_entries(&mut self, store: &Store) -> Result<()> {
+        let logs = store.entry_logs()?;
+        for entry in logs.users.own().entries().filter(|entry| self.entries.insert(entry.id())) {
+            self.writer.entry(entry.as_bytes())?;
         }
-        for served in served {
-            held.insert(served.run.log, served.head.seq);
-            writer.run(&served.run)?;
+        for (space, key) in store.space_keys()?.iter().filter(|(space, key)| self.keys.insert((*space, key.epoch()))) {
+            self.writer.epoch_key(*space, key)?;
         }
+        for (space, log) in &logs.spaces {
+            for entry in log.entries().filter(|entry| self.entries.insert(entry.id())) {
+                self.writer.other_entry(LogKey::Space(*space), entry.as_bytes())?;
+            }
+        }
+        for log in logs.others() {
+            for entry in log.entries().filter(|entry| self.entries.insert(entry.id())) {
+                self.writer.other_entry(LogKey::User(log.user_id()), entry.as_bytes())?;
+            }
+        }
+        Ok(())
     }
-    Ok(writer.finish()?)
+
+    /// Writes the changes of a space, each after the entries that say who may make it.
+    fn write_space(&mut self, store: &Store, space: SpaceId) -> Result<()> {
+        let goal = store.frontier(space)?;
+        let mut held = Seqs::new();
+        while goal.iter().any(|(log, head)| held.get(&log).copied().unwrap_or(0) < head.seq) {
+            let served = store.runs_after(space, &held, BATCH_BYTES)?;
+            if served.is_empty() {
+                break;
+            }
+            self.write_new_entries(store)?;
+            for served in served {
+                held.insert(served.run.log, served.head.seq);
+                self.writer.run(&served.run)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl DbOptions {
@@ -146,13 +184,14 @@ impl DbOptions {
 
 /// Makes a new database a device of the user whose backup it is.
 fn fill(store: &Store, reader: &mut Reader<&mut dyn Read>, root: &RootKey) -> Result<()> {
-    let (mut user, mut entries, mut keys) = (None, Vec::new(), Vec::new());
+    let (mut user, mut entries, mut keys, mut others) = (None, Vec::new(), Vec::new(), Vec::new());
     let mut first_run = None;
     while first_run.is_none() {
         match reader.next()? {
             Some(Part::Root(root)) => user = Some(root),
             Some(Part::Entry(entry)) => entries.push(entry),
             Some(Part::EpochKey(space, key)) => keys.push((space, key)),
+            Some(Part::OtherEntry(log, entry)) => others.push((log, entry)),
             Some(Part::Run(run)) => first_run = Some(run),
             None => break,
         }
@@ -169,20 +208,33 @@ fn fill(store: &Store, reader: &mut Reader<&mut dyn Read>, root: &RootKey) -> Re
     let entry = log.author_as_root(root, Body::AddDevice(add), at)?;
     log.insert(entry.as_bytes())?;
     store.join(&log, &device, &keys)?;
+    store.learn(&others, true)?;
     if let Some(run) = first_run {
         take_in(store, reader, run)?;
     }
     Ok(store.settle()?)
 }
 
-/// Takes the changes in, each run after those it builds on.
+/// Takes the changes in, each run after those it builds on; and what came of entries and keys while they were written.
 fn take_in(store: &Store, reader: &mut Reader<&mut dyn Read>, first: Run) -> Result<()> {
     let mut batch = vec![first];
     let bytes = |runs: &[Run]| runs.iter().flat_map(|run| &run.changes).map(Vec::len).sum::<usize>();
     loop {
         let next = match reader.next()? {
             Some(Part::Run(run)) => Some(run),
-            Some(_) => return Err(BackupError::damaged("its parts are in another order").into()),
+            Some(Part::Entry(entry)) => {
+                store.learn(&[(LogKey::User(store.identity()?.user_id()), entry)], true)?;
+                continue;
+            }
+            Some(Part::OtherEntry(log, entry)) => {
+                store.learn(&[(log, entry)], true)?;
+                continue;
+            }
+            Some(Part::EpochKey(space, key)) => {
+                store.learn_space_keys(&[(space, key)])?;
+                continue;
+            }
+            Some(Part::Root(_)) => return Err(BackupError::damaged("its parts are in another order").into()),
             None => None,
         };
         if next.is_none() || bytes(&batch) > BATCH_BYTES {

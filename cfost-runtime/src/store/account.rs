@@ -9,7 +9,7 @@ use super::layout::{meta, set_meta};
 use super::ledger::Ledger;
 use super::secrets;
 use super::state::State;
-use super::{Store, evolve, rebuild, standing, undo};
+use super::{Store, carry, evolve, standing, undo};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{
@@ -204,7 +204,7 @@ impl Store {
     ) -> Result<()> {
         self.erase(|conn, state| {
             let master = state.secrets.opened()?.master.clone();
-            let carried = rebuild::carry(conn, &self.tables)?;
+            let carried = carry::carry(conn, &self.tables, state)?;
             conn.execute_batch(
                 "DELETE FROM cfost_changes; DELETE FROM cfost_signatures; DELETE FROM cfost_logs; \
                  DELETE FROM cfost_hidden; DELETE FROM cfost_hidden_elements; DELETE FROM cfost_waiting; \
@@ -220,7 +220,7 @@ impl Store {
             }
             Ledger::found(conn, &self.host, &self.safe)?;
             *state = State::read(conn, &self.tables, &self.safe)?;
-            rebuild::write_carried(conn, &self.tables, state, &self.host, carried)?;
+            carry::write_carried(conn, &self.tables, state, &self.host, carried)?;
             undo::forbid(conn, state)?;
             Ok(())
         })?;

@@ -64,6 +64,14 @@ impl WriteTx<'_> {
         Ok(given)
     }
 
+    /// Goes on in the space of a row that is written anew, which may be a space that this transaction has founded.
+    pub(super) fn enter_for_carried(&mut self, table: usize, id: Uuid, values: &[ValueRef<'_>]) -> Result<()> {
+        match self.tables[table].placed {
+            Placed::Row => self.enter(table, SpaceId::from_bytes(id.into_bytes())),
+            Placed::Home | Placed::Column(_) => self.enter_for_new(table, id, values).map(drop),
+        }
+    }
+
     /// Goes on in the space of a row that has been loaded.
     pub(super) fn enter_for(&mut self, table: usize, id: &Uuid, row: &Row<Value>) -> Result<()> {
         match self.tables[table].placed {
@@ -160,7 +168,7 @@ impl WriteTx<'_> {
     }
 
     /// Founds a space of this device's user, and goes on in it.
-    fn found_space(&mut self) -> Result<SpaceId> {
+    pub(super) fn found_space(&mut self) -> Result<SpaceId> {
         let secrets = &self.state.secrets;
         let open = secrets.opened()?;
         let at = Timestamp::from_ms(self.host.now_ms());

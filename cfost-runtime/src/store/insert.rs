@@ -37,9 +37,9 @@ impl WriteTx<'_> {
         Ok(id)
     }
 
-    /// Writes a new row with this id, whatever its values would give it.
+    /// Writes a new row with this id, whatever its values would give it; if it is a space, that has been founded.
     pub(super) fn insert_as(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<()> {
-        self.enter_for_new(table, id, &values.columns)?;
+        self.enter_for_carried(table, id, &values.columns)?;
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);
         let older = self.tables[table].forms.of_create(&values.columns);

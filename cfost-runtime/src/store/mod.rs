@@ -14,6 +14,7 @@ mod apply;
 mod apply_texts;
 mod atrest;
 mod bases;
+mod carry;
 mod causality;
 mod changes;
 mod child;

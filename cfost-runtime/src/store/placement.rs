@@ -59,6 +59,15 @@ impl Placed {
         }
     }
 
+    /// The space of a row with these values; `None` if its column holds no id.
+    pub(super) fn space(self, row: &Uuid, values: &[ValueRef<'_>], home: SpaceId) -> Option<SpaceId> {
+        match self {
+            Self::Home => Some(home),
+            Self::Row => Some(SpaceId::from_bytes(*row.as_bytes())),
+            Self::Column(column) => named(values.get(column)?, home),
+        }
+    }
+
     /// Whether an op of a space may be one on a row, as far as the op by itself tells.
     pub(super) fn admits(self, op: &Op<'_, '_>, fit: &ShapeFit, space: SpaceId, home: SpaceId) -> bool {
         match self {

@@ -18,20 +18,14 @@ use super::generations;
 use super::hidden::Hidden;
 use super::references;
 use super::registry::LogRow;
-use super::rows::borrowed;
 use super::state::State;
 use super::table::{Table, quoted};
 #[cfg(feature = "text")]
 use super::texts;
-use super::write::WriteTx;
 use super::{Registry, StoreError};
 use super::{counted, history, layout, repair};
 use crate::error::{Error, Result};
-use crate::host::Host;
-use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, Sealer, verify_change};
-use crate::schema::{Element, RowValues, Value};
-#[cfg(feature = "text")]
-use crate::schema::{Text, TextValue};
+use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, verify_change};
 
 /// What [`Db::verify`](crate::db::Db::verify) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,77 +175,6 @@ fn context<'s>(registry: &'s mut Registry, state: &'s mut State) -> Context<'s> 
         texts: &mut state.texts,
         secrets: &state.secrets,
     }
-}
-
-/// The visible rows of all tables, as they would be inserted: one list per table.
-pub(super) type Carried = Vec<Vec<(Uuid, CarriedRow)>>;
-
-/// A row's values and elements.
-pub(super) struct CarriedRow {
-    columns: Vec<Value>,
-    collections: Vec<Vec<Element<'static>>>,
-    /// Texts with their marks, in the order of the columns.
-    #[cfg(feature = "text")]
-    texts: Vec<Text>,
-}
-
-/// Takes all visible rows out of their tables.
-pub(super) fn carry(conn: &Connection, tables: &[Table]) -> Result<Carried> {
-    let mut carried = Vec::with_capacity(tables.len());
-    for table in tables {
-        let columns = table.schema.columns.len();
-        let mut select = conn.prepare_cached(&table.select_all)?;
-        let mut rows = select.query([])?;
-        let mut list = Vec::new();
-        while let Some(row) = rows.next()? {
-            let id = Uuid::from_bytes(row.get(columns)?);
-            let values = (0..columns).map(|column| Ok(borrowed(row.get_ref(column)?)?.into_owned()));
-            let columns: Vec<Value> = values.collect::<Result<_>>()?;
-            let columns = table.opened(&id, &columns).unwrap_or(columns);
-            list.push((
-                id,
-                CarriedRow {
-                    #[cfg(feature = "text")]
-                    texts: texts::copies(conn, table.schema, &id, &columns)?,
-                    columns,
-                    collections: elements::read_elements(conn, table, &id)?,
-                },
-            ));
-        }
-        conn.execute(&format!("DELETE FROM {}", quoted(table.schema.table)), [])?;
-        elements::clear(conn, table)?;
-        #[cfg(feature = "text")]
-        texts::clear(conn, table.schema.table)?;
-        bases::clear(conn, table.schema.table)?;
-        carried.push(list);
-    }
-    Ok(carried)
-}
-
-/// Writes rows that were taken out as new ones of this device.
-pub(super) fn write_carried(
-    conn: &Connection,
-    tables: &[Table],
-    state: &mut State,
-    host: &Host,
-    carried: Carried,
-) -> Result<()> {
-    #[cfg(feature = "text")]
-    state.texts.undone();
-    let mut tx = WriteTx::new(conn, tables, state, host);
-    for (table, rows) in carried.into_iter().enumerate() {
-        for (id, row) in rows {
-            let values = RowValues::new(row.columns.iter().map(Value::as_ref).collect(), row.collections);
-            #[cfg(feature = "text")]
-            let values = values.with_texts(row.texts.iter().map(TextValue::Edited).collect());
-            tx.insert_as(table, id, &values)?;
-        }
-    }
-    if let Some(finished) = tx.finish(&mut Sealer::new())? {
-        state.committed(finished);
-    }
-    state.touched.any(0..tables.len());
-    Ok(())
 }
 
 /// An empty database of these tables, beside the one that is open.

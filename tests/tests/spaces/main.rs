@@ -2,6 +2,7 @@
 
 mod apply;
 mod attacks;
+mod moving;
 mod people;
 mod roles;
 mod sync;
