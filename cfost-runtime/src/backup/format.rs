@@ -12,7 +12,6 @@ use crate::identity::RootPublic;
 use crate::identity::limits::ENTRY_BYTES_MAX;
 use crate::oplog::limits::RUN_BYTES_MAX;
 use crate::oplog::{EpochKey, Run, SpaceId, UserId};
-use crate::sync::LogKey;
 
 const MAGIC: &[u8; 12] = b"cfost backup";
 /// Format 1 has no entries of members logs and of other users.
@@ -35,8 +34,10 @@ pub(crate) enum Part {
     Entry(Vec<u8>),
     /// The key of an epoch of a space.
     EpochKey(SpaceId, EpochKey),
-    /// An entry of a space's members log, or of another user's identity log, each after those it builds on.
-    OtherEntry(LogKey, Vec<u8>),
+    /// An entry of a space's members log, each after those it builds on.
+    SpaceEntry(SpaceId, Vec<u8>),
+    /// An entry of another user's identity log, each after those it builds on.
+    UserEntry(UserId, Vec<u8>),
     /// Changes, each run after those it builds on.
     Run(Run),
 }
@@ -68,12 +69,12 @@ impl<W: Write> Writer<W> {
         self.put(EPOCH_KEY, &Zeroizing::new(parts.concat()))
     }
 
-    pub(crate) fn other_entry(&mut self, log: LogKey, entry: &[u8]) -> Result<(), BackupError> {
-        let (kind, id) = match &log {
-            LogKey::Space(space) => (SPACE_ENTRY, space.as_bytes()),
-            LogKey::User(user) => (USER_ENTRY, user.as_bytes()),
-        };
-        self.put(kind, &[id, entry].concat())
+    pub(crate) fn space_entry(&mut self, space: SpaceId, entry: &[u8]) -> Result<(), BackupError> {
+        self.put(SPACE_ENTRY, &[space.as_bytes(), entry].concat())
+    }
+
+    pub(crate) fn user_entry(&mut self, user: UserId, entry: &[u8]) -> Result<(), BackupError> {
+        self.put(USER_ENTRY, &[user.as_bytes(), entry].concat())
     }
 
     pub(crate) fn run(&mut self, run: &Run) -> Result<(), BackupError> {
@@ -153,11 +154,10 @@ impl<R: Read> Reader<R> {
             EPOCH_KEY => epoch_key(&array(&bytes)?),
             SPACE_ENTRY | USER_ENTRY => {
                 let (id, entry) = bytes.split_first_chunk().ok_or(BackupError::damaged("a part of it is too short"))?;
-                let log = match kind {
-                    SPACE_ENTRY => LogKey::Space(SpaceId::from_bytes(*id)),
-                    _ => LogKey::User(UserId::from_bytes(*id)),
-                };
-                Part::OtherEntry(log, entry.to_vec())
+                match kind {
+                    SPACE_ENTRY => Part::SpaceEntry(SpaceId::from_bytes(*id), entry.to_vec()),
+                    _ => Part::UserEntry(UserId::from_bytes(*id), entry.to_vec()),
+                }
             }
             RUN => {
                 let run = Run::decode(&bytes).map_err(|_| BackupError::damaged("a run of changes can't be read"))?;

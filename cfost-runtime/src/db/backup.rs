@@ -83,12 +83,12 @@ impl Backup<'_> {
         }
         for (space, log) in &logs.spaces {
             for entry in log.entries().filter(|entry| self.entries.insert(entry.id())) {
-                self.writer.other_entry(LogKey::Space(*space), entry.as_bytes())?;
+                self.writer.space_entry(*space, entry.as_bytes())?;
             }
         }
         for log in logs.others() {
             for entry in log.entries().filter(|entry| self.entries.insert(entry.id())) {
-                self.writer.other_entry(LogKey::User(log.user_id()), entry.as_bytes())?;
+                self.writer.user_entry(log.user_id(), entry.as_bytes())?;
             }
         }
         Ok(())
@@ -191,7 +191,8 @@ fn fill(store: &Store, reader: &mut Reader<&mut dyn Read>, root: &RootKey) -> Re
             Some(Part::Root(root)) => user = Some(root),
             Some(Part::Entry(entry)) => entries.push(entry),
             Some(Part::EpochKey(space, key)) => keys.push((space, key)),
-            Some(Part::OtherEntry(log, entry)) => others.push((log, entry)),
+            Some(Part::SpaceEntry(space, entry)) => others.push((LogKey::Space(space), entry)),
+            Some(Part::UserEntry(user, entry)) => others.push((LogKey::User(user), entry)),
             Some(Part::Run(run)) => first_run = Some(run),
             None => break,
         }
@@ -223,11 +224,15 @@ fn take_in(store: &Store, reader: &mut Reader<&mut dyn Read>, first: Run) -> Res
         let next = match reader.next()? {
             Some(Part::Run(run)) => Some(run),
             Some(Part::Entry(entry)) => {
-                store.learn(&[(LogKey::User(store.identity()?.user_id()), entry)], true)?;
+                learn(store, LogKey::User(store.identity()?.user_id()), entry)?;
                 continue;
             }
-            Some(Part::OtherEntry(log, entry)) => {
-                store.learn(&[(log, entry)], true)?;
+            Some(Part::SpaceEntry(space, entry)) => {
+                learn(store, LogKey::Space(space), entry)?;
+                continue;
+            }
+            Some(Part::UserEntry(user, entry)) => {
+                learn(store, LogKey::User(user), entry)?;
                 continue;
             }
             Some(Part::EpochKey(space, key)) => {
@@ -249,6 +254,10 @@ fn take_in(store: &Store, reader: &mut Reader<&mut dyn Read>, first: Run) -> Res
             None => return Ok(()),
         }
     }
+}
+
+fn learn(store: &Store, log: LogKey, entry: Vec<u8>) -> Result<()> {
+    store.learn(&[(log, entry)], true).map(drop)
 }
 
 /// Removes what is left of a database that was not finished.
