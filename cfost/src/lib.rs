@@ -64,12 +64,13 @@ pub use cfost_derive::{Synced, SyncedValue};
 pub use cfost_runtime::backup;
 #[cfg(feature = "text")]
 pub use cfost_runtime::crdt::text::{self, Text};
-pub use cfost_runtime::db::{
-    Admitted, Changes, Commits, Db, DbOptions, DeviceInfo, Past, Registration, RowChange, Schema, Source, TableSchema,
-    Tx, User, Watch,
-};
 #[cfg(feature = "net")]
-pub use cfost_runtime::db::{Admitting, CardOffer, Joining, Node, SyncOptions};
+pub use cfost_runtime::db::{Accepting, Admitting, CardOffer, Joining, Node, SyncOptions};
+pub use cfost_runtime::db::{
+    Admitted, Changes, Commits, Db, DbOptions, DeviceInfo, Member, Past, Registration, RowChange, Schema, Source,
+    Space, TableSchema, Tx, User, Watch,
+};
+pub use cfost_runtime::identity::Role;
 #[cfg(feature = "net")]
 pub use cfost_runtime::net;
 pub use cfost_runtime::schema::{Counter, Encrypted, List, Lww, Model, Synced, SyncedValue, rule};

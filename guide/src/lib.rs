@@ -9,9 +9,10 @@
 //! 5. [Queries and live queries](queries)
 //! 6. [History, explanations and undo](history)
 //! 7. [Pairing and sync](pairing_and_sync)
-//! 8. [Changing models](changing_models)
-//! 9. [Errors and recovery](errors_and_recovery)
-//! 10. [Shipping](shipping)
+//! 8. [Sharing](sharing)
+//! 9. [Changing models](changing_models)
+//! 10. [Errors and recovery](errors_and_recovery)
+//! 11. [Shipping](shipping)
 
 pub mod todo;
 
@@ -35,6 +36,9 @@ pub mod history {}
 
 #[doc = include_str!("../chapters/pairing-and-sync.md")]
 pub mod pairing_and_sync {}
+
+#[doc = include_str!("../chapters/sharing.md")]
+pub mod sharing {}
 
 #[doc = include_str!("../chapters/changing-models.md")]
 pub mod changing_models {}

@@ -18,6 +18,9 @@ mod queries;
 mod replica;
 mod row_changes;
 mod schema;
+#[cfg(feature = "net")]
+mod sharing;
+mod spaces;
 #[cfg(test)]
 mod tests;
 mod tx;
@@ -34,6 +37,9 @@ pub use pairing::Admitted;
 pub use queries::Source;
 pub use row_changes::{Changes, RowChange};
 pub use schema::{Schema, TableSchema};
+#[cfg(feature = "net")]
+pub use sharing::Accepting;
+pub use spaces::{Member, Space};
 pub use tx::Tx;
 
 use std::fmt;

@@ -38,6 +38,10 @@ impl Db {
 }
 
 impl SyncOptions {
+    pub(super) fn into_parts(self) -> (Db, NodeConfig) {
+        (self.db, self.config)
+    }
+
     /// Also searches the local network for the user's devices, by mDNS. It tells everybody on the LAN
     /// this device's peer id, which does not change, and nothing else.
     pub fn lan(mut self) -> Self {
@@ -157,6 +161,14 @@ pub struct Node {
 }
 
 impl Node {
+    pub(super) fn net(&self) -> &net::Node {
+        &self.node
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// Invites one new device: show the invitation as QR code or text, wait for the device, and type the
     /// digits that it shows into [`PairingOffer::confirm`].
     ///

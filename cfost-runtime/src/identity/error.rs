@@ -243,6 +243,12 @@ pub enum IdentityError {
         /// The user's name.
         name: String,
     },
+    /// Nobody is invited to be the owner.
+    #[error("nobody is invited as the owner of a space: invite a writer, and hand the space over then")]
+    OwnerInvited,
+    /// A user follows its own invitation to a space.
+    #[error("the code is this user's own: show it to somebody else; the user's own devices have all spaces anyway")]
+    OwnSpace,
     /// A device of another user offers to pair.
     #[error(
         "the code is another user's, and this database belongs to a user already: open another database for that user"

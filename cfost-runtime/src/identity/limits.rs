@@ -80,3 +80,5 @@ pub const CONFIRMATION_TRIES: u32 = 3;
 pub const PAIRING_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes that are sealed to a new device: the largest identity log, and room for 80,000 epoch keys.
 pub const ADMISSION_BYTES_MAX: usize = LOG_BYTES_MAX + 4 * 1024 * 1024;
+/// Most bytes by which a user that was invited to a space says who it is: its identity log.
+pub const INTRODUCTION_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -12,16 +12,17 @@ use libp2p::swarm::Stream;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::timeout;
 
-use super::door::Door;
+use super::door::{Door, DoorEvent, Lets, Wanted, Who};
 use super::event::NodeEvent;
 use super::limits::{DRAIN_TIMEOUT, PAIRING_FIRST_TIMEOUT, PAIRING_LAST_TIMEOUT};
 use super::node::LocalChanged;
+use super::sharing::ShareOffer;
 use super::swarm::{Opened, Report, ReportKind};
 use super::{NetError, frame, transport};
 use crate::host::Host;
 use crate::identity::limits::PAIRING_MESSAGE_BYTES_MAX;
 use crate::identity::pairing::{
-    Greeting, Invitation, Inviter, InviterEvent, PairingId, SpokenCode, SpokenInviter, refusal,
+    Greeting, Invitation, Inviter, PairingId, ShareInvitation, Sharer, SpokenCode, SpokenInviter, Visitor, refusal,
 };
 use crate::identity::{AddDevice, IdentityError, IdentityLog};
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
@@ -56,8 +57,8 @@ enum Stage {
     Shown,
     /// A device has, and shows its digits.
     Waiting { device_name: String },
-    /// The device has stored everything.
-    Joined(DeviceId),
+    /// It has stored everything.
+    Joined(Who),
     /// It was a spoken code, and guessed wrong too often.
     Burnt,
     /// Nobody gets in by it any more.
@@ -69,7 +70,7 @@ struct Offer {
     host: Host,
     door: Mutex<Door>,
     expires_at_ms: u64,
-    admitter: Arc<dyn Admitter>,
+    lets: Lets,
     stage: watch::Sender<Stage>,
     /// Messages for the device that waits.
     answers: mpsc::Sender<Vec<Vec<u8>>>,
@@ -135,7 +136,7 @@ impl Offer {
 /// What a node gives to each of its offers.
 pub(crate) struct OfferParts {
     pub(crate) host: Host,
-    pub(crate) admitter: Arc<dyn Admitter>,
+    pub(crate) lets: Lets,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) changed: LocalChanged,
 }
@@ -163,18 +164,25 @@ impl OfferSlot {
         Ok(SpokenOffer { code, pending })
     }
 
+    /// Opens an offer to the user who is shown `invitation`, unless there is one.
+    pub(crate) fn open_share(&self, invitation: ShareInvitation, parts: OfferParts) -> Result<ShareOffer, NetError> {
+        let sharer = Sharer::new(parts.host.clone(), invitation.clone());
+        let pending = self.open_door(Door::Shared(sharer), invitation.expires_at_ms(), parts)?;
+        Ok(ShareOffer { invitation, pending })
+    }
+
     fn open_door(&self, door: Door, expires_at_ms: u64, parts: OfferParts) -> Result<Pending, NetError> {
         let mut slot = self.offer.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.strong_count() > 0 {
             return Err(NetError::PairingBusy);
         }
-        let OfferParts { host, admitter, events, changed } = parts;
+        let OfferParts { host, lets, events, changed } = parts;
         let (answers, answer_queue) = mpsc::channel(1);
         let offer = Arc::new(Offer {
             door: Mutex::new(door),
             expires_at_ms,
             host,
-            admitter,
+            lets,
             stage: watch::Sender::new(Stage::Shown),
             answers,
             answer_queue: tokio::sync::Mutex::new(answer_queue),
@@ -229,7 +237,7 @@ impl PairingOffer {
     /// database fails; [`NetError::PairingInterrupted`] if the device is lost. If that happens after
     /// the digits were right, the device is in the identity log and may or may not know it.
     pub async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
-        self.pending.confirm(digits).await
+        self.pending.confirm_device(digits).await
     }
 }
 
@@ -262,18 +270,18 @@ impl SpokenOffer {
     /// # Errors
     /// As [`PairingOffer::confirm`].
     pub async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
-        self.pending.confirm(digits).await
+        self.pending.confirm_device(digits).await
     }
 }
 
-/// What both kinds of offers are behind what they show.
-struct Pending {
+/// What all kinds of offers are behind what they show.
+pub(super) struct Pending {
     offer: Arc<Offer>,
     slot: OfferSlot,
 }
 
 impl Pending {
-    async fn requested(&self) -> Result<String, NetError> {
+    pub(super) async fn requested(&self) -> Result<String, NetError> {
         let mut stage = self.offer.stage.subscribe();
         loop {
             match &*stage.borrow_and_update() {
@@ -291,7 +299,19 @@ impl Pending {
         }
     }
 
-    async fn confirm(&self, digits: &str) -> Result<DeviceId, NetError> {
+    /// What `of` makes of the user that waits.
+    pub(super) fn visitor<T>(&self, of: impl FnOnce(&Visitor) -> T) -> Option<T> {
+        self.offer.door().visitor().map(of)
+    }
+
+    async fn confirm_device(&self, digits: &str) -> Result<DeviceId, NetError> {
+        match self.confirm(digits).await? {
+            Who::Device(device) => Ok(device),
+            Who::User(_) => Err(IdentityError::OutOfTurn.into()),
+        }
+    }
+
+    pub(super) async fn confirm(&self, digits: &str) -> Result<Who, NetError> {
         if let Stage::Over(why) = &*self.offer.stage.borrow() {
             return Err(NetError::PairingInterrupted(why));
         }
@@ -315,7 +335,7 @@ impl Pending {
         let _ = self.offer.answers.send(messages).await;
         loop {
             match &*stage.borrow_and_update() {
-                Stage::Joined(device) => return Ok(*device),
+                Stage::Joined(who) => return Ok(*who),
                 Stage::Over(why) => return Err(NetError::PairingInterrupted(why)),
                 Stage::Shown | Stage::Burnt | Stage::Waiting { .. } => {}
             }
@@ -324,13 +344,12 @@ impl Pending {
         }
     }
 
-    async fn admit(&self, request: AddDevice) -> Result<Vec<Vec<u8>>, NetError> {
-        let admitter = Arc::clone(&self.offer.admitter);
-        let admission = blocking(move || admitter.admit(request)).await?;
-        // The other devices are to know the new one before it calls them.
+    async fn admit(&self, wanted: Wanted) -> Result<Vec<Vec<u8>>, NetError> {
+        let lets = self.offer.lets.clone();
+        let told = blocking(move || lets.admit(wanted)).await?;
+        // The other devices are to know who is new before it calls them.
         self.offer.changed.notify_identity();
-        let keys: Vec<_> = admission.space_keys.iter().map(|(space, key)| (*space, key)).collect();
-        Ok(self.offer.door().admit(&admission.log, &keys)?)
+        Ok(self.offer.door().admit(&told)?)
     }
 
     async fn refuse(&self, why: &'static str) {
@@ -403,8 +422,8 @@ impl Guest {
         // From here on the invitation is used up, and what happens to this peer decides the pairing.
         let _ = reports.send(Report { connection, kind: ReportKind::Pairing }).await;
         match self.finish().await {
-            Ok(device) => {
-                self.offer.stage.send_replace(Stage::Joined(device));
+            Ok(who) => {
+                self.offer.stage.send_replace(Stage::Joined(who));
                 "the pairing is done".into()
             }
             Err(why) => {
@@ -432,8 +451,8 @@ impl Guest {
             None => {
                 let started = self.offer.door().receive(&self.peer, &first);
                 match started.map_err(|error| error.to_string())? {
-                    InviterEvent::Consume(pairing) => pairing,
-                    InviterEvent::Joined(_) => return Err("it skipped the beginning".into()),
+                    DoorEvent::Consume(pairing) => pairing,
+                    _ => return Err("it skipped the beginning".into()),
                 }
             }
             Some((greeting, offer)) => {
@@ -446,8 +465,8 @@ impl Guest {
             }
         };
         // Until it is recorded nobody is told anything, and a try that can't be recorded is nobody's.
-        let admitter = Arc::clone(&self.offer.admitter);
-        if let Err(error) = blocking(move || admitter.consume(pairing)).await {
+        let lets = self.offer.lets.clone();
+        if let Err(error) = blocking(move || lets.consume(pairing)).await {
             self.offer.door().cancel();
             self.offer.end("the invitation could not be recorded as used up");
             return Err(error.to_string());
@@ -469,7 +488,7 @@ impl Guest {
     fn greet(&self, first: &[u8]) -> Result<Option<(Greeting, Vec<u8>)>, String> {
         match &*self.offer.door() {
             Door::Spoken(spoken) => spoken.greet(&self.peer, first).map(Some).map_err(|error| error.to_string()),
-            Door::Open(_) => Ok(None),
+            Door::Open(_) | Door::Shared(_) => Ok(None),
         }
     }
 
@@ -477,7 +496,7 @@ impl Guest {
     fn prove(&self, greeting: Greeting, proof: &[u8]) -> Result<PairingId, String> {
         match &mut *self.offer.door() {
             Door::Spoken(spoken) => spoken.prove(greeting, proof).map_err(|error| error.to_string()),
-            Door::Open(_) => Err(IdentityError::InvitationUsed.to_string()),
+            Door::Open(_) | Door::Shared(_) => Err(IdentityError::InvitationUsed.to_string()),
         }
     }
 
@@ -487,7 +506,10 @@ impl Guest {
     }
 
     /// From the digits to the end.
-    async fn finish(&mut self) -> Result<DeviceId, &'static str> {
+    async fn finish(&mut self) -> Result<Who, &'static str> {
+        if self.offer.door().wants_introduction() {
+            self.let_introduce().await?;
+        }
         let device_name = self.offer.door().waiting().unwrap_or_default().to_owned();
         let _ = self.offer.events.send(NodeEvent::PairingRequested { device_name: device_name.clone() });
         self.offer.stage.send_if_modified(|stage| {
@@ -515,8 +537,26 @@ impl Guest {
         let last = timeout(PAIRING_LAST_TIMEOUT, frame::read(&mut self.read, PAIRING_MESSAGE_BYTES_MAX)).await;
         let Ok(Ok(last)) = last else { return Err("the new device did not say that it has stored everything") };
         match self.offer.door().receive(&self.peer, &last) {
-            Ok(InviterEvent::Joined(device)) => Ok(device),
+            Ok(DoorEvent::Joined(who)) => Ok(who),
             _ => Err("the new device did not finish in order"),
+        }
+    }
+
+    /// Has a guest say who it is.
+    async fn let_introduce(&mut self) -> Result<(), &'static str> {
+        loop {
+            let Ok(part) = self.read().await else { return Err("the other device was lost") };
+            let heard = self.offer.door().receive(&self.peer, &part);
+            match heard {
+                Ok(DoorEvent::Waiting) => {}
+                Ok(DoorEvent::Ask) => return Ok(()),
+                Ok(DoorEvent::Consume(_) | DoorEvent::Joined(_)) => return Err("the other device skipped a step"),
+                Err(error) => {
+                    tracing::debug!(%error, "a guest is not who it says it is");
+                    let _ = timeout(DRAIN_TIMEOUT, frame::write(&mut self.write, &[refusal()])).await;
+                    return Err("the other device is not who it says it is");
+                }
+            }
         }
     }
 }

@@ -270,6 +270,17 @@ impl Line {
         sent.await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
+    /// Sends the last message.
+    pub(super) async fn last(&mut self, message: Vec<u8>) -> io::Result<()> {
+        let told = timeout(PAIRING_LAST_TIMEOUT, async {
+            frame::write(&mut self.stream, &[message]).await?;
+            // The other side hangs up once it has read it: until then it may not have arrived.
+            let _ = frame::read(&mut self.stream, PAIRING_MESSAGE_BYTES_MAX).await;
+            Ok(())
+        });
+        told.await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
     /// Where the other device is to be found: the addresses that it has told, and that of this connection, if this
     /// device has dialled.
     pub(super) fn addresses(&self, hints: &[String]) -> Vec<Multiaddr> {
@@ -407,16 +418,8 @@ impl Joining {
     /// [`NetError::PairingInterrupted`] if that can't be told. This device belongs to the user all the same.
     pub async fn stored(mut self) -> Result<(), NetError> {
         let done = self.machine.done()?;
-        let told = timeout(PAIRING_LAST_TIMEOUT, async {
-            frame::write(&mut self.line.stream, &[done]).await?;
-            // The inviter hangs up once it has read it: until then it may not have arrived.
-            let _ = frame::read(&mut self.line.stream, PAIRING_MESSAGE_BYTES_MAX).await;
-            Ok::<_, std::io::Error>(())
-        });
-        match told.await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(NetError::PairingInterrupted("the inviting device was lost after the pairing")),
-        }
+        let lost = NetError::PairingInterrupted("the inviting device was lost after the pairing");
+        self.line.last(done).await.map_err(|_| lost)
     }
 }
 

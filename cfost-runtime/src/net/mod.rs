@@ -23,6 +23,7 @@
 //!   hold up another.
 //! - Every queue, place and wait has a bound, in `limits`. `docs/network.md` lists them with reasons.
 
+mod accepting;
 mod admitting;
 mod dial;
 mod door;
@@ -38,6 +39,7 @@ mod links;
 mod node;
 mod offering;
 mod session;
+mod sharing;
 mod streams;
 mod swarm;
 mod task;
@@ -46,6 +48,7 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use accepting::{Accepting, accept};
 pub use admitting::Admitting;
 pub use error::NetError;
 pub use event::{NodeEvent, PeerConnection, PeerStatus, Transport};
@@ -54,3 +57,4 @@ pub use joining::{Joining, join, join_spoken};
 pub use libp2p::{Multiaddr, PeerId};
 pub use node::{LocalChanged, Node, NodeConfig};
 pub use offering::{CardOffer, Newcomer, offer};
+pub use sharing::{Guest, ShareOffer, Welcome, Welcomer};

@@ -13,17 +13,19 @@ use tokio::time::{Instant, sleep, timeout};
 use super::NetError;
 use super::admitting::{self, Admitting};
 use super::dial::Dialler;
+use super::door::Lets;
 use super::event::{NodeEvent, PeerStatus};
 use super::inviting::{self, Admitter, OfferParts, OfferSlot, PairingOffer, SpokenOffer};
 use super::limits::{EVENTS_MAX, LISTEN_TIMEOUT, PORT_RETRY_INTERVAL, PORT_TIMEOUT, STOP_TIMEOUT};
 use super::session::{self, Shared};
+use super::sharing::{ShareOffer, Welcomer};
 use super::streams::{Purpose, Served};
 use super::swarm::{self, Command, Device, Opened, Serve, SwarmConfig, SwarmHandle};
 use super::transport;
 use crate::host::Host;
-use crate::identity::pairing::{Card, CardReader, Invitation, SpokenInviter};
-use crate::identity::{self, DeviceKeys, DevicePublic, IdentityError};
-use crate::oplog::UserId;
+use crate::identity::pairing::{Card, CardReader, Invitation, ShareInvitation, SpokenInviter};
+use crate::identity::{self, DeviceKeys, DevicePublic, IdentityError, Role};
+use crate::oplog::{SpaceId, UserId};
 use crate::sync::{EntryLogs, Replica};
 
 /// The list of devices is read again at most this often.
@@ -187,7 +189,7 @@ impl Node {
     pub async fn invite(&self, admitter: Arc<dyn Admitter>) -> Result<PairingOffer, NetError> {
         let (user, keys) = self.own_keys().await?;
         let invitation = Invitation::create(&self.host, user, &keys, self.hints());
-        self.offers.open(invitation, self.offer_parts(admitter))
+        self.offers.open(invitation, self.offer_parts(Lets::Device(admitter)))
     }
 
     /// Invites one new device by eight digits, for where there is no camera. Show them, or say them, then wait
@@ -198,7 +200,26 @@ impl Node {
     pub async fn invite_spoken(&self, admitter: Arc<dyn Admitter>) -> Result<SpokenOffer, NetError> {
         let (user, keys) = self.own_keys().await?;
         let spoken = SpokenInviter::new(self.host.clone(), user, &keys);
-        self.offers.open_spoken(spoken, self.offer_parts(admitter))
+        self.offers.open_spoken(spoken, self.offer_parts(Lets::Device(admitter)))
+    }
+
+    /// Invites another user to a space, in which it will have this role. Show the invitation, then wait for the user
+    /// with [`ShareOffer::requested`]; `welcomer` is the database that will make it a member.
+    ///
+    /// # Errors
+    /// As [`Node::invite`]; [`IdentityError::OwnerInvited`] for [`Role::Owner`].
+    pub async fn invite_to(
+        &self,
+        space: SpaceId,
+        role: Role,
+        welcomer: Arc<dyn Welcomer>,
+    ) -> Result<ShareOffer, NetError> {
+        if role == Role::Owner {
+            return Err(IdentityError::OwnerInvited.into());
+        }
+        let (user, keys) = self.own_keys().await?;
+        let invitation = ShareInvitation::create(&self.host, (space, role), user, &keys, self.hints());
+        self.offers.open_share(invitation, self.offer_parts(Lets::User(welcomer)))
     }
 
     /// Lets in the new device that shows `card`: dials it. It then shows six digits, which the user types into
@@ -228,9 +249,9 @@ impl Node {
         Ok((log.user_id(), device.keys))
     }
 
-    fn offer_parts(&self, admitter: Arc<dyn Admitter>) -> OfferParts {
+    fn offer_parts(&self, lets: Lets) -> OfferParts {
         let (host, events) = (self.host.clone(), self.shared.events.clone());
-        OfferParts { host, admitter, events, changed: self.local_changed() }
+        OfferParts { host, lets, events, changed: self.local_changed() }
     }
 
     fn hints(&self) -> Vec<String> {

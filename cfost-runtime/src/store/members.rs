@@ -137,7 +137,13 @@ impl Secrets {
 }
 
 /// Says something about the members of a space.
-fn say(conn: &Connection, secrets: &mut Secrets, host: &Host, space: SpaceId, body: SpaceBody) -> Result<()> {
+pub(super) fn say(
+    conn: &Connection,
+    secrets: &mut Secrets,
+    host: &Host,
+    space: SpaceId,
+    body: SpaceBody,
+) -> Result<()> {
     let user = secrets.user();
     let held = secrets.spaces.get(&space).ok_or(IdentityError::NotMember { space, user })?;
     let at = Timestamp::from_ms(host.now_ms());
@@ -164,13 +170,7 @@ pub(super) fn note_named(conn: &Connection, secrets: &mut Secrets, space: SpaceI
 impl Store {
     /// Adds a user to a space, or gives a member another role. Of one that becomes a reader what is held here counts.
     pub(crate) fn set_member(&self, space: SpaceId, root: RootPublic, role: Role) -> Result<()> {
-        self.say(space, |conn, state| {
-            let counted = match role {
-                Role::Reader => held_in(conn, state, space, root.user_id())?,
-                Role::Writer | Role::Owner => Frontiers::new(),
-            };
-            Ok(SpaceBody::Member { root, role, counted })
-        })
+        self.say(space, |conn, state| membership(conn, state, space, root, role))
     }
 
     /// Ends a user's membership: the own user leaves, another one is removed. What is held here of the user's changes
@@ -203,6 +203,21 @@ impl Store {
     pub(crate) fn spaces(&self) -> Result<Vec<SpaceId>> {
         self.with_state(|_, state| Ok(state.secrets.spaces().collect()))
     }
+}
+
+/// What makes a user a member with this role.
+pub(super) fn membership(
+    conn: &Connection,
+    state: &State,
+    space: SpaceId,
+    root: RootPublic,
+    role: Role,
+) -> Result<SpaceBody> {
+    let counted = match role {
+        Role::Reader => held_in(conn, state, space, root.user_id())?,
+        Role::Writer | Role::Owner => Frontiers::new(),
+    };
+    Ok(SpaceBody::Member { root, role, counted })
 }
 
 /// How far this device holds a user's logs in a space, as far as they count. If they are more than an entry can name,

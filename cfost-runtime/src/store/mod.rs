@@ -72,6 +72,8 @@ mod touched;
 mod undo;
 mod waiting;
 mod watch;
+#[cfg(feature = "net")]
+mod welcome;
 mod write;
 
 pub use atrest::AtRestError;

@@ -52,6 +52,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pairing_joiner", run: pairing::joiner_hears, seeds: pairing::joiner_hears_seeds },
     Target { name: "card", run: pairing::card_text, seeds: pairing::card_text_seeds },
     Target { name: "pairing_card", run: pairing::card_hears, seeds: pairing::card_hears_seeds },
+    Target { name: "share", run: pairing::share_text, seeds: pairing::share_text_seeds },
+    Target { name: "pairing_share", run: pairing::share_hears, seeds: pairing::share_hears_seeds },
     Target { name: "pairing_spoken", run: pairing::spoken_hears, seeds: pairing::spoken_hears_seeds },
     Target { name: "sync_frames", run: sync::frames, seeds: sync::frames_seeds },
     #[cfg(feature = "text")]

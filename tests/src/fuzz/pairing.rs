@@ -1,14 +1,17 @@
-//! Targets for the decoders of pairing: the invitation, and what either side hears from the other.
+//! Targets for the decoders of pairing: the codes, and what either side hears from the other.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::host::{Host, ManualClock};
 use cfost_runtime::identity::pairing::{
-    BearerEvent, Card, CardBearer, CardReader, Greeting, Invitation, Inviter, InviterEvent, Joiner, JoinerEvent,
-    ReaderEvent, SpokenCode, SpokenInviter, SpokenJoiner,
+    BearerEvent, Card, CardBearer, CardReader, Greeting, GuestEvent, Invitation, Inviter, InviterEvent, Joiner,
+    JoinerEvent, ReaderEvent, ShareGuest, ShareInvitation, Sharer, SharerEvent, SpokenCode, SpokenInviter,
+    SpokenJoiner,
 };
-use cfost_runtime::identity::{Body, DeviceKeys, IdentityLog};
+use cfost_runtime::identity::{
+    Body, DeviceKeys, Frontiers, IdentityLog, RecoveryPhrase, Role, RootKey, SpaceBody, SpaceLog, Users,
+};
 use cfost_runtime::oplog::{EpochKey, SpaceId};
 use zeroize::Zeroizing;
 
@@ -274,6 +277,112 @@ pub(super) fn card_hears(bytes: &[u8]) -> bool {
 
 pub(super) fn card_hears_seeds() -> Vec<Vec<u8>> {
     vec![staged(0, &SHOWN.call), staged(1, &SHOWN.ready), staged(2, &SHOWN.tried), staged(3, &SHOWN.proof)]
+}
+
+/// What was said when another user was let into a space.
+struct Shared {
+    text: String,
+    visit: Vec<u8>,
+    challenge: Vec<u8>,
+    introduction: Vec<u8>,
+    admission: Vec<u8>,
+}
+
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    let (mut sharer, mut guest) = (sharer(), guest());
+    let (phone, laptop) = (USER.phone.public().transport, GUEST.keys.public().transport);
+    let visit = guest.start(&phone).expect("the phone is who it dials");
+    sharer.receive(&laptop, &visit).expect("a seed is valid");
+    let challenge = sharer.consumed().expect("the pairing is recorded");
+    let Ok(GuestEvent::ShowDigits(digits, mut introduction)) = guest.receive(&challenge) else {
+        panic!("a seed is valid")
+    };
+    let introduction = introduction.remove(0);
+    assert_eq!(sharer.receive(&laptop, &introduction), Ok(SharerEvent::AskDigits));
+    let visitor = sharer.confirm(&digits.to_string()).expect("the digits are right");
+    let mut users = Users::new(Arc::new(USER.log.clone()));
+    let (mut log, root) = (SPACE.clone(), visitor.log.root());
+    users.put(Arc::new(visitor.log));
+    let body = SpaceBody::Member { root, role: Role::Writer, counted: Frontiers::new() };
+    let entry = log.author(&users, &USER.phone, body, Timestamp::from_ms(NOW_MS)).expect("it may");
+    log.insert(entry.as_bytes()).expect("a seed is valid");
+    let admission = sharer.admit(&log, &users).expect("it is a member").remove(0);
+    Shared { text: sharer.invitation().to_text(), visit, challenge, introduction, admission }
+});
+
+static SPACE: LazyLock<SpaceLog> = LazyLock::new(|| {
+    let at = Timestamp::from_ms(NOW_MS);
+    SpaceLog::found(&host(18), &USER.log, &USER.phone, at).expect("a device of the user").0
+});
+
+/// Another user.
+struct Visiting {
+    keys: DeviceKeys,
+    log: Arc<IdentityLog>,
+}
+
+static GUEST: LazyLock<Visiting> = LazyLock::new(|| {
+    let host = host(19);
+    let (root, keys) = (RootKey::from_phrase(&RecoveryPhrase::generate(&host)), DeviceKeys::generate(&host));
+    let log = IdentityLog::found(&root, &keys, "laptop", Timestamp::from_ms(NOW_MS)).expect("a good name");
+    Visiting { keys, log: Arc::new(log) }
+});
+
+fn share_invitation() -> ShareInvitation {
+    let hints = ["/ip4/192.0.2.1/tcp/4001".to_owned()];
+    ShareInvitation::create(&host(20), (SPACE.space(), Role::Writer), USER.log.user_id(), &USER.phone.public(), hints)
+}
+
+fn sharer() -> Sharer {
+    Sharer::new(host(21), share_invitation())
+}
+
+fn guest() -> ShareGuest {
+    ShareGuest::new(host(22), share_invitation(), GUEST.keys.clone(), GUEST.log.clone()).expect("it has not expired")
+}
+
+/// An invitation to a space that is accepted means the same in its own spelling.
+pub(super) fn share_text(bytes: &[u8]) -> bool {
+    let read = std::str::from_utf8(bytes).ok().and_then(|text| ShareInvitation::from_text(text).ok());
+    let Some(invitation) = read else { return false };
+    let text = invitation.to_text();
+    assert_eq!(ShareInvitation::from_text(&text).expect("its own text is an invitation").to_text(), text);
+    true
+}
+
+pub(super) fn share_text_seeds() -> Vec<Vec<u8>> {
+    vec![SHARED.text.to_lowercase().into_bytes(), SHARED.text.clone().into_bytes()]
+}
+
+/// Nobody is let into a space, or believed to let somebody in, but who has shown or seen the code: the first byte says
+/// whether the others are a visit, a challenge, an introduction or an admission.
+pub(super) fn share_hears(bytes: &[u8]) -> bool {
+    let Some((&stage, message)) = bytes.split_first() else { return false };
+    let (phone, laptop) = (USER.phone.public().transport, GUEST.keys.public().transport);
+    let (mut sharer, mut guest) = (sharer(), guest());
+    guest.start(&phone).expect("the phone is who it dials");
+    let (good, expected) = match stage % 4 {
+        0 => (sharer.receive(&laptop, message).is_ok(), &SHARED.visit),
+        1 => (guest.receive(message).is_ok(), &SHARED.challenge),
+        2 => {
+            sharer.receive(&laptop, &SHARED.visit).expect("a seed is valid");
+            sharer.consumed().expect("the pairing is recorded");
+            let heard = sharer.receive(&laptop, message);
+            // A part of it waits for the rest.
+            (heard == Ok(SharerEvent::AskDigits), &SHARED.introduction)
+        }
+        _ => {
+            guest.receive(&SHARED.challenge).expect("a seed is valid");
+            (guest.receive(message).is_ok(), &SHARED.admission)
+        }
+    };
+    assert!(!good || message == expected, "somebody was heard who has not seen the code");
+    good
+}
+
+pub(super) fn share_hears_seeds() -> Vec<Vec<u8>> {
+    let Shared { visit, challenge, introduction, admission, .. } = &*SHARED;
+    vec![staged(0, visit), staged(1, challenge), staged(2, introduction), staged(3, admission)]
 }
 
 fn staged(stage: u8, message: &[u8]) -> Vec<u8> {

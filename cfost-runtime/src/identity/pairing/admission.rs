@@ -1,8 +1,8 @@
-//! What is sealed to the new device: the user's identity log and the keys of the spaces.
+//! What is sealed to the device that is let in: to a new device, the user's identity log and the keys of the spaces.
 
 use zeroize::Zeroizing;
 
-use super::invitation::Invitation;
+use super::invitation::{Invitation, PairingId};
 use super::message::{self, PART_BYTES, PARTS_MAX};
 use super::transcript::Transcript;
 use crate::host::Host;
@@ -28,23 +28,20 @@ pub struct Joined {
     pub inviter: Device,
 }
 
-/// Seals the admission to the device with the keys `to`; the messages to send, in order.
+/// Seals an admission to the device with the keys `to`; the messages to send, in order.
 pub(super) fn seal(
     host: &Host,
     transcript: &Transcript,
-    invitation: &Invitation,
+    pairing: PairingId,
     to: &DevicePublic,
-    log: &IdentityLog,
-    space_keys: &[(SpaceId, &EpochKey)],
+    plain: &[u8],
 ) -> Result<Vec<Vec<u8>>> {
-    let plain = encode(log, space_keys);
     let chunks: Vec<&[u8]> = plain.chunks(PART_BYTES).collect();
     let parts = u16::try_from(chunks.len())
         .ok()
         .filter(|parts| usize::from(*parts) <= PARTS_MAX)
         .ok_or(IdentityError::AdmissionTooLarge { bytes: plain.len() })?;
 
-    let pairing = invitation.pairing();
     let shared = SharedSecret { key: transcript.key(), id: pairing.as_bytes() };
     let unsealable = |_| IdentityError::Admission { problem: "the new device's sealing key is not usable" };
     let (encapsulated, mut sealer) = hpke::sealer(host, &to.sealing, shared, &transcript.hash()).map_err(unsealable)?;
@@ -90,12 +87,11 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) fn new(
         transcript: &Transcript,
-        invitation: &Invitation,
+        pairing: PairingId,
         sealing_secret: &[u8; 32],
         encapsulated: &[u8; 32],
         parts: u16,
     ) -> Result<Self> {
-        let pairing = invitation.pairing();
         let shared = SharedSecret { key: transcript.key(), id: pairing.as_bytes() };
         let opener = hpke::opener(sealing_secret, encapsulated, shared, &transcript.hash()).map_err(unopened)?;
         Ok(Self { opener, parts, opened: Vec::new() })

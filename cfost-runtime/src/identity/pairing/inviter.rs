@@ -1,13 +1,13 @@
 //! The authorised device's side of a pairing.
 
 use super::admission;
+use super::confirmation::Confirmation;
 use super::invitation::{Invitation, PairingId};
 use super::message::{Challenge, Message, Start};
 use super::transcript::{Proof, Transcript};
 use crate::host::Host;
 use crate::identity::entry::AddDevice;
 use crate::identity::error::{IdentityError, Result};
-use crate::identity::limits::{CONFIRMATION_MS_MAX, CONFIRMATION_TRIES};
 use crate::identity::log::IdentityLog;
 use crate::oplog::{DeviceId, EpochKey, SpaceId};
 
@@ -48,7 +48,7 @@ struct Session {
 
 enum Stage {
     Consuming,
-    Confirming { tries_left: u32, until_ms: u64 },
+    Confirming(Confirmation),
     Confirmed,
     Admitted,
 }
@@ -67,7 +67,7 @@ impl Inviter {
     /// The name that the new device gives itself, while it waits for its digits to be typed here.
     pub fn waiting(&self) -> Option<&str> {
         match &self.state {
-            State::Busy(session) if matches!(session.stage, Stage::Confirming { .. }) => Some(session.request.name()),
+            State::Busy(session) if matches!(session.stage, Stage::Confirming(_)) => Some(session.request.name()),
             _ => None,
         }
     }
@@ -126,14 +126,14 @@ impl Inviter {
     /// # Errors
     /// [`IdentityError::OutOfTurn`] unless [`InviterEvent::Consume`] was the last event.
     pub fn consumed(&mut self) -> Result<Vec<u8>> {
-        let until_ms = self.host.now_ms().saturating_add(CONFIRMATION_MS_MAX);
+        let confirmation = Confirmation::begin(&self.host);
         let mut message = Challenge::statement(&self.host.random());
         let session = self.session()?;
         if !matches!(session.stage, Stage::Consuming) {
             return Err(IdentityError::OutOfTurn);
         }
         session.transcript.absorb(&message);
-        session.stage = Stage::Confirming { tries_left: CONFIRMATION_TRIES, until_ms };
+        session.stage = Stage::Confirming(confirmation);
         message.extend_from_slice(&session.transcript.mac(Proof::Challenge));
         Ok(message)
     }
@@ -147,33 +147,25 @@ impl Inviter {
     /// [`IdentityError::ConfirmationFailed`], and [`IdentityError::ConfirmationExpired`]: send
     /// [`super::refusal`], and make a new invitation.
     pub fn confirm(&mut self, typed: &str) -> Result<AddDevice> {
-        let now_ms = self.host.now_ms();
+        let host = self.host.clone();
         let session = self.session()?;
-        let Stage::Confirming { tries_left, until_ms } = &mut session.stage else {
+        let Stage::Confirming(confirmation) = &mut session.stage else {
             return Err(IdentityError::OutOfTurn);
         };
-        if now_ms >= *until_ms {
-            self.state = State::Closed;
-            return Err(IdentityError::ConfirmationExpired);
-        }
-        if session.transcript.digits().matches(typed)? || planted!("accept-any-digits") {
-            session.stage = Stage::Confirmed;
-            return Ok(session.request.clone());
-        }
-        *tries_left -= 1;
-        match *tries_left {
-            0 => {
+        if let Err(error) = confirmation.check(&host, session.transcript.digits(), typed) {
+            if Confirmation::is_over(&error) {
                 self.state = State::Closed;
-                Err(IdentityError::ConfirmationFailed)
             }
-            tries_left => Err(IdentityError::WrongDigits { tries_left }),
+            return Err(error);
         }
+        session.stage = Stage::Confirmed;
+        Ok(session.request.clone())
     }
 
     /// The digits were confirmed before this machine began: the request, as [`Self::confirm`] gives it.
     pub(super) fn confirmed(&mut self) -> Result<AddDevice> {
         let session = self.session()?;
-        if !matches!(session.stage, Stage::Confirming { .. }) {
+        if !matches!(session.stage, Stage::Confirming(_)) {
             return Err(IdentityError::OutOfTurn);
         }
         session.stage = Stage::Confirmed;
@@ -198,7 +190,8 @@ impl Inviter {
         if log.device(keys.id()).is_none_or(|device| device.keys != *keys) {
             return Err(IdentityError::UnknownDevice { device: keys.id() });
         }
-        let messages = admission::seal(&self.host, &session.transcript, &self.invitation, keys, log, space_keys)?;
+        let plain = admission::encode(log, space_keys);
+        let messages = admission::seal(&self.host, &session.transcript, self.invitation.pairing(), keys, &plain)?;
         session.stage = Stage::Admitted;
         Ok(messages)
     }

@@ -96,7 +96,7 @@ impl Joiner {
             (State::Started(transcript), Message::Challenge(challenge)) => self.challenged(transcript, &challenge),
             (State::Challenged(transcript), Message::Admit { encapsulated, parts, sealed }) => {
                 let secret = self.keys.sealing_secret();
-                let opening = Opening::new(&transcript, &self.invitation, secret, &encapsulated, parts)?;
+                let opening = Opening::new(&transcript, self.invitation.pairing(), secret, &encapsulated, parts)?;
                 self.open(opening, transcript.mac(Proof::Done), sealed)
             }
             (State::Opening { opening, done }, Message::AdmitMore { sealed }) => self.open(opening, done, sealed),

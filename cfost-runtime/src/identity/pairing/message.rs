@@ -23,6 +23,8 @@ const PROVE: u8 = 8;
 const CALL: u8 = 9;
 const READY: u8 = 10;
 const TRY: u8 = 11;
+const VISIT: u8 = 12;
+const INTRODUCE: u8 = 13;
 const REFUSED: u8 = 255;
 
 /// What the first part of an admission needs beside its content, and the others have to spare.
@@ -30,6 +32,9 @@ const ADMIT_HEADER_BYTES: usize = 1 + 32 + 2;
 
 /// How much of the admission goes into one message.
 pub(super) const PART_BYTES: usize = PAIRING_MESSAGE_BYTES_MAX - ADMIT_HEADER_BYTES - TAG_BYTES;
+
+/// How much of an introduction goes into one message.
+pub(super) const INTRODUCTION_PART_BYTES: usize = PAIRING_MESSAGE_BYTES_MAX - 1;
 
 /// Into how many messages the largest admission is split.
 pub(super) const PARTS_MAX: usize = ADMISSION_BYTES_MAX.div_ceil(PART_BYTES);
@@ -52,6 +57,8 @@ pub(super) enum Message<'a> {
     Call(Box<Call>),
     Ready { nonce: [u8; 32], mac: [u8; MAC_BYTES] },
     Try { element: [u8; ELEMENT_BYTES] },
+    Visit(Visit),
+    Introduce { part: &'a [u8] },
     Refused,
 }
 
@@ -123,6 +130,33 @@ impl Call {
         shown::put_hints(&mut bytes, &self.hints);
         bytes
     }
+}
+
+/// The first message of another user's device that follows an invitation to a space.
+pub(super) struct Visit {
+    pub(super) pairing: PairingId,
+    pub(super) nonce: [u8; 32],
+    /// How long the introduction is that follows, and its hash.
+    pub(super) introduction_bytes: u32,
+    pub(super) introduction: [u8; 32],
+    pub(super) mac: [u8; MAC_BYTES],
+}
+
+impl Visit {
+    /// All but the MAC.
+    pub(super) fn statement(&self) -> Vec<u8> {
+        let mut bytes = vec![VISIT, VERSION];
+        bytes.extend_from_slice(self.pairing.as_bytes());
+        bytes.extend_from_slice(&self.nonce);
+        bytes.extend_from_slice(&self.introduction_bytes.to_le_bytes());
+        bytes.extend_from_slice(&self.introduction);
+        bytes
+    }
+}
+
+/// A part of who a guest is.
+pub(super) fn introduce(part: &[u8]) -> Vec<u8> {
+    [&[INTRODUCE], part].concat()
 }
 
 /// The answer to a call, without its MAC: the new device shows its digits.
@@ -209,6 +243,17 @@ impl<'a> Message<'a> {
                 }))
             }
             READY => Self::Ready { nonce: reader.array()?, mac: reader.array()? },
+            VISIT => {
+                reader.version(VERSION)?;
+                Self::Visit(Visit {
+                    pairing: PairingId::from_bytes(reader.array()?),
+                    nonce: reader.array()?,
+                    introduction_bytes: reader.u32()?,
+                    introduction: reader.array()?,
+                    mac: reader.array()?,
+                })
+            }
+            INTRODUCE => return Ok(Self::Introduce { part: reader.rest() }),
             TRY => Self::Try { element: reader.array()? },
             REFUSED => Self::Refused,
             _ => return Err(reader.malformed("there is no such message")),
@@ -229,6 +274,8 @@ impl<'a> Message<'a> {
             Self::Call(_) => "call",
             Self::Ready { .. } => "ready",
             Self::Try { .. } => "try",
+            Self::Visit(_) => "visit",
+            Self::Introduce { .. } => "introduce",
             Self::Refused => return IdentityError::PairingRefused,
         };
         IdentityError::UnexpectedMessage { message }

@@ -26,6 +26,9 @@
 //! Where the new device has no camera, it may show the code, its [`Card`], and the authorised one reads it: then the
 //! [`CardReader`] dials, and the [`CardBearer`] answers. Its digits are typed into the authorised device as ever.
 //!
+//! Another user is invited to a space in the same way, by a [`ShareInvitation`]: the [`Sharer`] shows it, the
+//! [`ShareGuest`] dials, and the digits that it shows are typed in here. It becomes no device, but its user a member.
+//!
 //! A peer that is refused learns one byte, the same for every reason. Whoever drives a machine answers
 //! each of its errors with [`refusal`] and closes the connection.
 //!
@@ -84,11 +87,13 @@
 mod admission;
 mod card;
 mod code;
+mod confirmation;
 mod invitation;
 mod inviter;
 mod joiner;
 mod message;
 mod pake;
+mod share;
 mod shown;
 mod spoken;
 #[cfg(test)]
@@ -101,5 +106,6 @@ pub use invitation::{Invitation, PairingId};
 pub use inviter::{Inviter, InviterEvent};
 pub use joiner::{Joiner, JoinerEvent};
 pub use message::refusal;
+pub use share::{GuestEvent, Papers, ShareGuest, ShareInvitation, Sharer, SharerEvent, Visitor};
 pub use spoken::{Greeting, SpokenCode, SpokenInviter, SpokenJoiner};
 pub use transcript::Digits;

@@ -45,7 +45,14 @@ pub(super) const CARD: Kind = Kind {
     elsewhere: "is the one of a new device: read it on a device that is the user's already",
 };
 
-const KINDS: [&Kind; 2] = [&INVITATION, &CARD];
+/// By which the owner of a space invites another user.
+pub(super) const SHARE: Kind = Kind {
+    prefix: "CFOST-SHARE:",
+    checksum: "cfost share invitation checksum v1",
+    elsewhere: "invites another user to what its owner shares: accept it there, on a device of that user",
+};
+
+const KINDS: [&Kind; 3] = [&INVITATION, &CARD, &SHARE];
 
 impl Kind {
     /// The text to paste: the prefix, and letters and digits. Its content is that of the QR code.

@@ -3,6 +3,7 @@
 mod attacks;
 mod card;
 mod invitation;
+mod share;
 mod spoken;
 mod stories;
 
