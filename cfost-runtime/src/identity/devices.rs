@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::authority::{Act, Authority};
 use super::entry::{Body, Entry, EntryId, Profile};
-use super::frontiers::Frontiers;
 use super::keys::DevicePublic;
 use super::log::IdentityLog;
 use crate::clock::Timestamp;
@@ -242,7 +241,7 @@ impl IdentityLog {
             None if self.standing_of(device) == Standing::LeftOut => self.authority().re_rooted.into_iter().collect(),
             None => Vec::new(),
         };
-        let heads = ended_by.iter().filter_map(|&end| self.frontiers_of(end)).map(|counted| counted.head(space, log));
+        let heads = ended_by.iter().map(|&end| self.counted_by(end, space, log));
         let least = heads.reduce(|a, b| match a.seq.cmp(&b.seq) {
             std::cmp::Ordering::Less => a,
             std::cmp::Ordering::Greater => b,
@@ -258,10 +257,21 @@ impl IdentityLog {
         Some(least.unwrap_or(Head::NONE))
     }
 
-    fn frontiers_of(&self, end: usize) -> Option<&Frontiers> {
-        match self.entry(&self.facts()[end].id)?.body() {
-            Body::EndDevice { counted, .. } | Body::ReRoot { counted, .. } => Some(counted),
+    /// How far a log counts by an end, and by what its author said right before it of logs that are more than it could
+    /// name.
+    fn counted_by(&self, end: usize, space: SpaceId, log: LogId) -> Head {
+        let more = |entry: &&Entry| {
+            let parents = entry.parents().iter().filter_map(|parent| self.entry(parent));
+            let mut own = parents.filter(|parent| parent.author() == entry.author());
+            own.find(|parent| matches!(parent.body(), Body::Counted(_)))
+        };
+        let parts = std::iter::successors(self.entry(&self.facts()[end].id), more);
+        let heads = parts.filter_map(|part| match part.body() {
+            Body::EndDevice { counted, .. } | Body::ReRoot { counted, .. } | Body::Counted(counted) => {
+                Some(counted.head(space, log))
+            }
             _ => None,
-        }
+        });
+        heads.into_iter().find(|head| *head != Head::NONE).unwrap_or(Head::NONE)
     }
 }

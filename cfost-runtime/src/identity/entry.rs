@@ -31,6 +31,7 @@ const KIND_PROFILE: u8 = 3;
 const KIND_END_DEVICE: u8 = 4;
 const KIND_RE_ROOT: u8 = 5;
 const KIND_EPOCH: u8 = 6;
+const KIND_COUNTED: u8 = 7;
 
 /// The name of an entry: the hash of what its author signed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,6 +160,8 @@ pub enum Body {
     },
     /// The key of an epoch of a space, for the devices that may read on.
     Epoch(EpochGrant),
+    /// Logs that count by the end, or the re-rooting, which its author says next: more than one entry can name.
+    Counted(Frontiers),
     /// Something that a newer app said. It is kept and passed on, and understood after an update.
     Unknown {
         /// The kind byte.
@@ -186,6 +189,7 @@ impl Body {
             Self::EndDevice { .. } => KIND_END_DEVICE,
             Self::ReRoot { .. } => KIND_RE_ROOT,
             Self::Epoch(_) => KIND_EPOCH,
+            Self::Counted(_) => KIND_COUNTED,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -194,7 +198,7 @@ impl Body {
     fn check(&self) -> Result<()> {
         match self {
             Self::AddDevice(_) | Self::Epoch(_) | Self::Unknown { .. } => Ok(()),
-            Self::EndDevice { counted, .. } => check_logs(counted),
+            Self::EndDevice { counted, .. } | Self::Counted(counted) => check_logs(counted),
             Self::ReRoot { kept, .. } if kept.len() > DEVICES_KEPT_MAX => {
                 Err(IdentityError::TooManyDevices { devices: kept.len(), devices_max: DEVICES_KEPT_MAX })
             }
@@ -230,6 +234,7 @@ impl Body {
                 counted.write(&mut out);
             }
             Self::Epoch(grant) => grant.write(&mut out),
+            Self::Counted(counted) => counted.write(&mut out),
             Self::Unknown { bytes, .. } => out.extend_from_slice(bytes),
         }
         out
@@ -250,6 +255,7 @@ impl Body {
             },
             KIND_RE_ROOT => Self::ReRoot { kept: read_kept(&mut reader)?, counted: Frontiers::read(&mut reader)? },
             KIND_EPOCH => Self::Epoch(EpochGrant::read(&mut reader)?),
+            KIND_COUNTED => Self::Counted(Frontiers::read(&mut reader)?),
             kind => return Ok(Self::Unknown { kind, bytes: bytes.to_vec() }),
         };
         body.check()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::Result;
-use super::limits::FRONTIER_LOGS_MAX;
+use super::limits::{FRONTIER_LOGS_MAX, FRONTIER_LOGS_SPLIT};
 use super::wire::Reader;
 use crate::oplog::{ChangeId, Frontier, Head, LogId, SpaceId};
 
@@ -32,6 +32,22 @@ impl Frontiers {
     /// How many logs are named.
     pub fn logs(&self) -> usize {
         self.0.values().map(Frontier::len).sum()
+    }
+
+    /// The same in parts, each of which one entry can name; at least one.
+    pub fn split(self) -> Vec<Self> {
+        let mut parts = vec![Self::new()];
+        for (space, frontier) in &self.0 {
+            for (log, head) in frontier.iter() {
+                if parts.last().is_some_and(|part| part.logs() >= FRONTIER_LOGS_SPLIT) {
+                    parts.push(Self::new());
+                }
+                if let Some(part) = parts.last_mut() {
+                    part.advance(*space, log, head);
+                }
+            }
+        }
+        parts
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {

@@ -24,6 +24,9 @@ pub const LOG_FACTS_MAX: usize = 4096;
 pub const LOG_ROOT_RESERVE: usize = 64;
 /// Most logs of which one entry says how far they count.
 pub const FRONTIER_LOGS_MAX: usize = 1000;
+/// How many logs an author names in one entry if there are more: each in a space of its own they take 74 bytes, and the
+/// entry has other things to say.
+pub const FRONTIER_LOGS_SPLIT: usize = 800;
 /// Most devices that one entry can name to stay.
 pub const DEVICES_KEPT_MAX: usize = 256;
 /// Most devices to which one entry seals a key.

@@ -235,7 +235,7 @@ impl IdentityLog {
                 None => Some(Act::ReRoot(kept.clone())),
             },
             (Body::Epoch(_), _) => Some(Act::Other),
-            (Body::RenameDevice { .. } | Body::Profile(_) | Body::Unknown { .. }, _) => None,
+            (Body::RenameDevice { .. } | Body::Profile(_) | Body::Counted(_) | Body::Unknown { .. }, _) => None,
         })
     }
 

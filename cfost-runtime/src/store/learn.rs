@@ -73,5 +73,5 @@ fn keep(conn: &Connection, logs: &EntryLogs, key: LogKey, id: &EntryId) -> Resul
         save_user(conn, root)?;
         save_user_entry(conn, root.user_id(), id, Entry::as_bytes(entry))?;
     }
-    Ok(!matches!(entry.body(), Body::RenameDevice { .. } | Body::Profile(_)))
+    Ok(!matches!(entry.body(), Body::RenameDevice { .. } | Body::Profile(_) | Body::Counted(_)))
 }

@@ -33,18 +33,43 @@ impl Store {
 
     /// Ends a device: what is held here of its changes counts, and no more.
     pub(crate) fn end_device(&self, device: DeviceId) -> Result<()> {
-        self.author_with(|state| Ok(Body::EndDevice { device, counted: held_of(state, |of| of == device) }))
+        let at = Timestamp::from_ms(self.host.now_ms());
+        self.counting(
+            |state| held_of(state, |of| of == device),
+            |counted| Body::EndDevice { device, counted },
+            |state, body| Ok(state.secrets.identity().author(&state.secrets.opened()?.keys, body, at)?),
+        )
     }
 
     /// Says by the recovery phrase which devices stay. Of the others counts what is held here and counted before.
     pub(crate) fn keep_devices(&self, phrase: &RecoveryPhrase, kept: &[DeviceId]) -> Result<()> {
         let at = Timestamp::from_ms(self.host.now_ms());
         let root = RootKey::from_phrase(phrase);
-        self.learning(|state| {
-            let counted = held_of(state, |of| !kept.contains(&of));
-            let body = Body::ReRoot { kept: kept.iter().copied().collect(), counted };
-            Ok(state.secrets.identity().author_as_root(&root, body, at)?)
-        })
+        self.counting(
+            |state| held_of(state, |of| !kept.contains(&of)),
+            |counted| Body::ReRoot { kept: kept.iter().copied().collect(), counted },
+            |state, body| Ok(state.secrets.identity().author_as_root(&root, body, at)?),
+        )
+    }
+
+    /// Says something that lets logs count up to somewhere; in several entries if they are more than one can name.
+    fn counting(
+        &self,
+        counted: impl FnOnce(&State) -> Frontiers,
+        body: impl FnOnce(Frontiers) -> Body,
+        sign: impl Fn(&State, Body) -> Result<Entry>,
+    ) -> Result<()> {
+        self.durably(|conn, state| {
+            let mut parts = counted(state).split();
+            let last = parts.pop().unwrap_or_default();
+            for body in parts.into_iter().map(Body::Counted).chain([body(last)]) {
+                let entry = sign(state, body)?;
+                learn(conn, &self.tables, state, &self.host, &[entry.as_bytes().to_vec()])?;
+            }
+            Ok(())
+        })?;
+        self.announce();
+        Ok(())
     }
 
     fn author_with(&self, body: impl FnOnce(&State) -> Result<Body>) -> Result<()> {

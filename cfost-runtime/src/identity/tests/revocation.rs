@@ -279,3 +279,32 @@ fn a_full_log_takes_in_what_the_phrase_says() {
     re_root(&root, &mut log, &[&laptop]);
     assert_eq!(log.devices().map(|device| device.id).collect::<Vec<_>>(), [laptop.id()]);
 }
+
+/// Promise: a device that wrote to more logs than one entry can name is ended with all of them, in entries that follow
+/// each other; and cut off earlier by a later end all the same.
+#[test]
+fn a_device_of_any_number_of_logs_can_be_ended() {
+    let (phone, laptop, _, mut log) = family();
+    let spaces: Vec<SpaceId> = (0..2000_u32)
+        .map(|n| SpaceId::founded_by(log.user_id(), &[n.to_le_bytes(); 4].concat().try_into().expect("16 bytes")))
+        .collect();
+    let all = |seq: u64| {
+        let mut counted = Frontiers::new();
+        spaces.iter().for_each(|space| counted.advance(*space, LOG, head(seq)));
+        counted
+    };
+    let end = |log: &mut IdentityLog, by: &DeviceKeys, counted: Frontiers| {
+        let mut parts = counted.split();
+        assert_eq!(parts.iter().map(Frontiers::logs).sum::<usize>(), 2000);
+        let last = parts.pop().expect("at least one");
+        parts.into_iter().for_each(|part| drop(author(log, by, Body::Counted(part), 30)));
+        author(log, by, Body::EndDevice { device: laptop.id(), counted: last }, 30);
+    };
+    end(&mut log, &phone, all(7));
+    assert!(spaces.iter().all(|space| log.counted(laptop.id(), *space, LOG) == Some(head(7))));
+    end(&mut log, &phone, all(5));
+    assert!(spaces.iter().all(|space| log.counted(laptop.id(), *space, LOG) == Some(head(5))));
+    let nothing = end_at(&log, &laptop, 0);
+    author(&mut log, &phone, nothing, 40);
+    assert!(spaces.iter().all(|space| log.counted(laptop.id(), *space, LOG) == Some(Head::NONE)));
+}
