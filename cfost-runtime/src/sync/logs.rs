@@ -4,6 +4,9 @@
 //! now: their members logs, the identity logs of all users that these name, their changes. A user that was in a
 //! space is told that, and what that builds on; anybody else is told nothing, not even that there is anything.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -122,9 +125,10 @@ impl EntryLogs {
 
     /// Adds entries that a peer tells, and says which were new.
     ///
-    /// An entry that doesn't hold by itself is left out; so is a log that this user has no business with: the
-    /// identity log of a user that no space held here names, the members log of a space of which the own user neither
-    /// is nor was a member. A device of the own user (`own_device`) is believed about spaces.
+    /// An entry that doesn't hold by itself is left out, and a members entry by a device that nobody knows; so is a
+    /// log that this user has no business with: the identity log of a user that no space held here names, the members
+    /// log of a space of which the own user neither is nor was a member. A device of the own user (`own_device`) is
+    /// believed about spaces.
     pub fn learn(&mut self, entries: &[(LogKey, Vec<u8>)], own_device: bool) -> Vec<(LogKey, EntryId)> {
         let mut told: BTreeMap<LogKey, Vec<&[u8]>> = BTreeMap::new();
         for (key, entry) in entries {
@@ -135,12 +139,31 @@ impl EntryLogs {
             let mut trial = self.clone();
             let new = trial.try_learn(&told);
             let refused = if own_device { Vec::new() } else { trial.no_business_since(self) };
-            if refused.is_empty() {
+            let strangers = trial.by_strangers(&new);
+            let before = told.values().map(Vec::len).sum::<usize>();
+            refused.into_iter().for_each(|space| drop(told.remove(&LogKey::Space(space))));
+            for (space, entry) in strangers {
+                tracing::warn!(%space, "a members entry by a device that nobody knows was left out");
+                told.entry(LogKey::Space(space)).or_default().retain(|bytes| **bytes != *entry.as_bytes());
+            }
+            if before == told.values().map(Vec::len).sum::<usize>() {
                 *self = trial;
                 return new;
             }
-            refused.into_iter().for_each(|space| drop(told.remove(&LogKey::Space(space))));
         }
+    }
+
+    /// Those of the entries that were made by no device of the user for whom they speak, as far as is known: whoever
+    /// tells of a space tells of its members' devices too. Else anybody in it could fill the log up under any name.
+    fn by_strangers(&self, new: &[(LogKey, EntryId)]) -> Vec<(SpaceId, SpaceEntry)> {
+        let entries = new.iter().filter_map(|(key, id)| match key {
+            LogKey::Space(space) => Some((*space, self.spaces.get(space)?.entry(id)?)),
+            LogKey::User(_) => None,
+        });
+        let is_known = |entry: &SpaceEntry| {
+            self.users.get(entry.user()).is_some_and(|log| log.known_device(entry.device()).is_some())
+        };
+        entries.filter(|(_, entry)| !is_known(entry)).map(|(space, entry)| (space, entry.clone())).collect()
     }
 
     fn try_learn(&mut self, told: &BTreeMap<LogKey, Vec<&[u8]>>) -> Vec<(LogKey, EntryId)> {
