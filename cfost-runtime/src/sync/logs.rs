@@ -95,7 +95,7 @@ impl EntryLogs {
         let members = log.members(&self.users);
         let (is_in, is_own_in) = (members.role(user).is_some(), members.role(own).is_some());
         let key = LogKey::Space(space);
-        if is_in && is_own_in {
+        if is_in && is_own_in || planted!("tell-everybody-of-every-space") {
             told.spaces.insert(space);
             told.logs.insert(key, EntryLog::Space(log.clone()));
             for user in members.named().filter_map(|(user, _)| self.users.get(user)) {

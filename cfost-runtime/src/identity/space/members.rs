@@ -177,7 +177,8 @@ impl Members {
             epoch.begins.iter().any(|begin| begin.writers.get(&user).is_some_and(Vec::is_empty))
         };
         let good = self.epochs.iter().filter(|(_, epoch)| {
-            epoch.holders.iter().all(|device| devices.contains(device)) && writers().all(|user| may_write(epoch, user))
+            let reads = |device| devices.contains(device) || planted!("let-former-members-read-on");
+            epoch.holders.iter().all(reads) && writers().all(|user| may_write(epoch, user))
         });
         let newest = good.filter_map(|(number, epoch)| {
             let effective = epoch.begins.iter().filter(|begin| begin.is_effective);

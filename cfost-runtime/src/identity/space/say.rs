@@ -136,7 +136,12 @@ impl Say {
         self.owners.iter().enumerate().any(|(n, tenure)| {
             tenure.owner == facts[fact].user
                 && tenure.since.is_none_or(|since| facts[fact].knows.contains(since))
-                && self.owners.get(n + 1).and_then(|next| next.since).is_none_or(|end| facts[end].knows.contains(fact))
+                && (planted!("hear-the-former-owner")
+                    || self
+                        .owners
+                        .get(n + 1)
+                        .and_then(|next| next.since)
+                        .is_none_or(|end| facts[end].knows.contains(fact)))
         })
     }
 
