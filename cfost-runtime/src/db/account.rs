@@ -121,7 +121,7 @@ impl Db {
     /// again takes [`DbOptions::login`].
     ///
     /// # Errors
-    /// [`IdentityError::NoPassword`] if no password would open them again. [`KeyringError::NotDeleted`] if the device is
+    /// [`IdentityError::NoPassword`] if no password would open them again. [`KeyringError::NotDeleted`](crate::identity::KeyringError::NotDeleted) if the device is
     /// logged out but its [keyring](DbOptions::keyring) could not delete the key.
     pub fn logout(&self) -> Result<()> {
         self.store.logout()

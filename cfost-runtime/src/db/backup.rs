@@ -177,7 +177,10 @@ impl DbOptions {
             return Err(error);
         }
         // Nothing of its own has left the device, so it needs no marker; the next opening makes one.
-        remove_beside(&unfinished).and_then(|()| fs::rename(&unfinished, path)).map_err(place)?;
+        remove_beside(&unfinished, JOURNALS).map_err(place)?;
+        move_if_there(&vault_of(&unfinished), &vault_of(path)).map_err(place)?;
+        fs::rename(&unfinished, path).map_err(place)?;
+        remove_beside(&unfinished, VAULTS).map_err(place)?;
         self.open(path, models)
     }
 }
@@ -263,12 +266,32 @@ fn learn(store: &Store, log: LogKey, entry: Vec<u8>) -> Result<()> {
 /// Removes what is left of a database that was not finished.
 fn remove(database: &Path) -> io::Result<()> {
     remove_file(database)?;
-    remove_beside(database)
+    remove_beside(database, JOURNALS)?;
+    remove_beside(database, VAULTS)
 }
 
-/// Removes the files beside a database.
-fn remove_beside(database: &Path) -> io::Result<()> {
-    ["-wal", "-shm", "-marker"].iter().try_for_each(|ending| {
+/// What SQLite and the marker leave beside a database.
+const JOURNALS: &[&str] = &["-wal", "-shm", "-marker"];
+
+/// What an encrypted database has beside it.
+const VAULTS: &[&str] = &["-vault", "-vault-lock"];
+
+fn vault_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(VAULTS[0]);
+    PathBuf::from(name)
+}
+
+fn move_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes files beside a database.
+fn remove_beside(database: &Path, endings: &[&str]) -> io::Result<()> {
+    endings.iter().try_for_each(|ending| {
         let mut name = database.as_os_str().to_owned();
         name.push(ending);
         remove_file(Path::new(&name))

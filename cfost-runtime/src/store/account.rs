@@ -88,7 +88,7 @@ impl Store {
 
     /// Moves the open master key from the file to the keyring, if the app has one and a password is another way in.
     pub(super) fn entrust(&self) -> Result<()> {
-        if !self.with_state(|conn, _| Ok(self.safe.could_entrust(&self.safe.read(conn)?)))? {
+        if !self.with_state(|conn, _| Ok(self.safe.could_entrust(conn)?))? {
             return Ok(());
         }
         self.erase(|conn, _| {

@@ -468,7 +468,7 @@ impl Store {
             return Ok(());
         }
         #[cfg(feature = "sqlcipher")]
-        if self.safe.key().is_some() {
+        if self.safe.key().is_some() && self.with_state(|conn, _| Ok(atrest::was_converted(conn)?))? {
             self.durably(|conn, _| Ok(atrest::follow_conversion(conn, path)?))?;
         }
         if self.with_state(|conn, state| incarnation::is_restored(conn, state, path))? {

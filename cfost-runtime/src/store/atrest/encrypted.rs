@@ -95,6 +95,11 @@ fn found(file: &VaultFile, lock: &VaultLock, opening: &Opening) -> Result<(), St
 /// In a database that was converted: the number that its file had before, and has.
 pub(super) const CONVERTED: &str = "encrypted_from";
 
+/// Whether the database was converted, and its marker doesn't know yet.
+pub(in crate::store) fn was_converted(conn: &Connection) -> Result<bool, StoreError> {
+    Ok(meta::<[u8; 16]>(conn, CONVERTED)?.is_some())
+}
+
 /// Tells the marker of a database that was converted that it is another file now: it is no copy.
 pub(in crate::store) fn follow_conversion(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let Some(inodes) = meta::<[u8; 16]>(conn, CONVERTED)? else { return Ok(()) };

@@ -24,7 +24,7 @@ pub(super) use contents::Unlocked;
 #[cfg(feature = "sqlcipher")]
 pub(crate) use convert::OnEncryption;
 #[cfg(feature = "sqlcipher")]
-pub(super) use encrypted::follow_conversion;
+pub(super) use encrypted::{follow_conversion, was_converted};
 pub(super) use key::FileKey;
 pub(super) use safe::{Safe, is_logged_in};
 

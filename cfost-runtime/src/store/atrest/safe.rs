@@ -176,8 +176,12 @@ impl Safe {
     }
 
     /// Whether the master key lies in a file, and a keyring is there to take it.
-    pub(in crate::store) fn could_entrust(&self, contents: &Contents) -> bool {
-        self.keyring.is_some() && contents.has_password() && matches!(contents.open, OpenMaster::Here(_))
+    pub(in crate::store) fn could_entrust(&self, conn: &Connection) -> Result<bool, StoreError> {
+        if self.keyring.is_none() {
+            return Ok(false);
+        }
+        let contents = self.read(conn)?;
+        Ok(contents.has_password() && matches!(contents.open, OpenMaster::Here(_)))
     }
 
     /// Moves the master key from the file to the keyring; it stays where it is if that can't be used.
