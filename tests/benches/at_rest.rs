@@ -20,6 +20,9 @@ struct Todo {
     votes: i64,
 }
 
+/// Takes a figure of a new database at a path, encrypted or not.
+type Measure = fn(&Path, bool) -> f64;
+
 const ROWS: usize = 100_000;
 const ROWS_PER_TRANSACTION: usize = 1000;
 const SINGLES: usize = 5_000;
@@ -28,7 +31,7 @@ const OPENINGS: usize = 50;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let measures: &[(&str, fn(&Path, bool) -> f64)] =
+    let measures: &[(&str, Measure)] =
         &[("create-us", create), ("create-one-us", create_one), ("get-us", get), ("open-ms", open)];
     for (name, measure) in measures {
         let (mut plain, mut encrypted) = (Vec::new(), Vec::new());
@@ -47,7 +50,7 @@ fn main() {
     println!("bench\tconvert-ms\t-\t{:.1}\t-", started.elapsed().as_secs_f64() * 1e3);
 }
 
-fn in_new_folder(measure: fn(&Path, bool) -> f64, encrypted: bool) -> f64 {
+fn in_new_folder(measure: Measure, encrypted: bool) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     measure(&dir.path().join("app.db"), encrypted)
 }

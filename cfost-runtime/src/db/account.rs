@@ -117,12 +117,12 @@ impl Db {
     /// Locks this device's keys. Rows can still be read; writing, syncing and the oplog wait for the
     /// next [`Db::login`].
     ///
-    /// Of a database file that is [encrypted](DbOptions::encrypted), rows can be read while it stays open; opening it
-    /// again takes [`DbOptions::login`].
+    /// Of a database file that is encrypted (`DbOptions::encrypted`), rows can be read while it stays open; opening it
+    /// again takes [`DbOptions::login`](super::DbOptions::login).
     ///
     /// # Errors
     /// [`IdentityError::NoPassword`] if no password would open them again. [`KeyringError::NotDeleted`](crate::identity::KeyringError::NotDeleted) if the device is
-    /// logged out but its [keyring](DbOptions::keyring) could not delete the key.
+    /// logged out but its [keyring](super::DbOptions::keyring) could not delete the key.
     pub fn logout(&self) -> Result<()> {
         self.store.logout()
     }

@@ -237,7 +237,8 @@ impl Db {
     /// them is written anew, and [`Cut::lost`](crate::store::Cut::lost) says how many can't.
     ///
     /// # Errors
-    /// [`Error::LoggedOut`]; when the file can't be written, or is damaged beyond the oplog and the rows.
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut); when the file can't be written, or is damaged beyond the oplog and
+    /// the rows.
     pub fn repair(&self) -> Result<Repaired> {
         self.store.repair()
     }
