@@ -56,9 +56,20 @@ pub(crate) struct Setting {
     pub(crate) name: String,
 }
 
+/// What a member is to be reminded of, and by which of the own settings.
+#[derive(Synced, Debug, Clone, Default, PartialEq)]
+#[synced(table = "reminders", version = 1, space = list_id)]
+pub(crate) struct Reminder {
+    #[synced(id)]
+    pub(crate) id: Uuid,
+    pub(crate) list_id: Uuid,
+    #[synced(references = Setting, on_delete = cascade)]
+    pub(crate) setting: Option<Uuid>,
+}
+
 /// The models of these stories.
 pub(crate) fn all_models() -> Vec<cfost::schema::Model> {
-    models![List, Todo, Note, Setting].to_vec()
+    models![List, Todo, Note, Setting, Reminder].to_vec()
 }
 
 pub(crate) fn list(name: &str) -> List {

@@ -1,12 +1,12 @@
 //! Writing where others are too: who may not is told so, and what is written goes on where it counts.
 
 use cfost::identity::{IdentityError, Role};
-use cfost::oplog::{LogId, PackedChange};
+use cfost::oplog::{LogId, OpKind, PackedChange, SpaceId};
 use cfost::prelude::*;
 use cfost::{Error, Result};
 
 use super::people::{end, meet, person, runs, set_role, share, space, tell_entries, user};
-use super::{List, Note, Setting, Todo, assert_sound, list, note, setting, todo};
+use super::{List, Note, Reminder, Setting, Todo, assert_sound, list, note, setting, todo};
 
 /// Two users with a device each.
 fn two(seed: u64) -> (Db, Db) {
@@ -65,6 +65,32 @@ fn a_reader_who_writes_is_told_whom_to_ask_and_nothing_is_written() {
 }
 
 #[test]
+fn a_delete_takes_rows_of_another_space_along_where_the_user_may_write_and_else_does_nothing() {
+    let (alice, bob) = two(60);
+    let shopping = alice.insert(list("Shopping")).unwrap().id;
+    share(&alice, &bob, shopping, Role::Writer);
+    let remind = |setting| Reminder { list_id: shopping, setting: Some(setting), ..Reminder::default() };
+    let (loud, soft) = (bob.insert(setting("loud")).unwrap().id, bob.insert(setting("soft")).unwrap().id);
+    for setting in [loud, soft] {
+        bob.insert(remind(setting)).unwrap();
+    }
+    bob.delete::<Setting>(loud).unwrap();
+    assert_eq!(bob.count::<Reminder>().unwrap(), 1);
+    let deleted = bob.oplog().unwrap().map(Result::unwrap).filter(|entry| entry.op_type == OpKind::Delete);
+    let mut of: Vec<_> = deleted.map(|entry| (entry.table, entry.space)).collect();
+    of.sort();
+    assert_eq!(of, [("reminders".into(), space(shopping)), ("settings".into(), SpaceId::home_of(user(&bob)))]);
+
+    meet(&alice, &bob, shopping);
+    set_role(&alice, &bob, shopping, Role::Reader);
+    meet(&alice, &bob, shopping);
+    let refused = bob.delete::<Setting>(soft).unwrap_err();
+    assert!(matches!(refused, Error::Identity(IdentityError::RoleTooLow { .. })), "{refused}");
+    assert_eq!((bob.count::<Setting>().unwrap(), bob.count::<Reminder>().unwrap()), (1, 1));
+    assert_sound(&bob);
+}
+
+#[test]
 fn who_was_removed_writes_there_no_more_and_elsewhere_as_ever() {
     let (alice, bob) = two(20);
     let shopping = alice.insert(list("Shopping")).unwrap().id;
@@ -99,7 +125,15 @@ fn who_is_a_writer_again_goes_on_in_a_new_log_since_the_old_one_counts_no_furthe
     assert_eq!((titles(&alice), titles(&bob)), (vec!["Bread".to_owned()], vec!["Bread".to_owned()]));
     set_role(&alice, &bob, shopping, Role::Writer);
     meet(&alice, &bob, shopping);
-    bob.insert(todo(shopping, "Butter")).unwrap();
+    bob.write(|tx| {
+        let undone: Result<()> = tx.savepoint(|tx| {
+            tx.insert(todo(shopping, "begins a log that is undone"))?;
+            Err(Error::abort("undone"))
+        });
+        undone.unwrap_err();
+        tx.insert(todo(shopping, "Butter"))
+    })
+    .unwrap();
     assert_ne!(own_log(&bob, shopping), Some(first));
     meet(&alice, &bob, shopping);
     let shown = vec!["Bread".to_owned(), "Butter".into()];

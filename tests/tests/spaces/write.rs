@@ -260,6 +260,45 @@ fn a_transaction_larger_than_a_change_is_split_in_each_space() {
 }
 
 #[test]
+fn a_row_that_is_too_large_for_its_space_takes_nothing_else_along() {
+    let db = in_memory();
+    let shopping = db.insert(list("Shopping")).unwrap().id;
+    db.write(|tx| {
+        tx.insert(note(Some(shopping), &"long ".repeat(200_000))).unwrap_err();
+        let lost = tx.savepoint(|tx| tx.insert(list(&"long ".repeat(200_000))));
+        lost.unwrap_err();
+        tx.insert(setting("kept"))
+    })
+    .unwrap();
+    db.insert(note(Some(shopping), "short")).unwrap();
+    assert_eq!((db.count::<Note>().unwrap(), db.count::<List>().unwrap(), ops(&db).len()), (1, 1, 2));
+    assert_sound(&db);
+}
+
+#[test]
+fn two_processes_with_one_file_write_to_a_list_in_one_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("todo.db");
+    let (app, tool) = (open(&path, 1), open(&path, 2));
+    let shopping = app.insert(list("Shopping")).unwrap().id;
+    for n in 0..5 {
+        app.insert(todo(shopping, &format!("of the app {n}"))).unwrap();
+        tool.insert(todo(shopping, &format!("of the tool {n}"))).unwrap();
+        expose(&tool, space(shopping));
+    }
+    let work = tool.insert(list("Work")).unwrap().id;
+    app.insert(todo(work, "of the app")).unwrap();
+    for db in [&app, &tool] {
+        assert_eq!((changes(db, space(shopping)), changes(db, space(work))), (11, 2));
+        assert_sound(db);
+    }
+    drop((app, tool));
+    let db = open(&path, 3);
+    db.insert(todo(shopping, "later")).unwrap();
+    assert_eq!(changes(&db, space(shopping)), 12, "the marker of one was taken for that of a restored file");
+}
+
+#[test]
 fn each_space_goes_on_in_its_log_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("todo.db");
@@ -441,4 +480,38 @@ fn a_transaction_over_spaces_survives_a_kill_whole_or_not_at_all() {
     let (logs, spaces): (i64, i64) =
         db.sql("SELECT count(DISTINCT log), count(DISTINCT space) FROM cfost_oplog").first().unwrap().unwrap();
     assert_eq!(logs, spaces, "a kill was taken for a restored database");
+}
+
+/// Texts, which know the log of each edit.
+#[cfg(feature = "text")]
+mod texts {
+    use super::*;
+
+    #[derive(Synced, Debug, Clone, Default, PartialEq)]
+    #[synced(table = "pages", version = 1, space = list_id)]
+    struct Page {
+        #[synced(id)]
+        id: Uuid,
+        list_id: Option<Uuid>,
+        #[crdt(text)]
+        body: Text,
+    }
+
+    #[test]
+    fn texts_of_several_spaces_are_edited_in_one_transaction_and_taken_back_together() {
+        let db = Device::in_memory("laptop", models![List, Page], 5).unwrap().db;
+        let page = |list_id| Page { list_id, body: Text::from("Once"), ..Page::default() };
+        let shopping = db.insert(list("Shopping")).unwrap().id;
+        let pages = db.write(|tx| Ok([tx.insert(page(None))?.id, tx.insert(page(Some(shopping)))?.id])).unwrap();
+        db.write(|tx| {
+            pages.iter().try_for_each(|id| tx.update(*id, |page: &mut Page| page.body.push_str(" more")).map(drop))
+        })
+        .unwrap();
+        let bodies = |db: &Db| pages.map(|id| db.get::<Page>(id).unwrap().unwrap().body.as_str().to_owned());
+        assert_eq!(bodies(&db), ["Once more", "Once more"]);
+        assert_sound(&db);
+        db.undo().unwrap();
+        assert_eq!(bodies(&db), ["Once", "Once"]);
+        assert_sound(&db);
+    }
 }
