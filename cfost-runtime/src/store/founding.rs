@@ -182,6 +182,20 @@ impl WriteTx<'_> {
         Ok(space)
     }
 
+    /// Takes back that a space was founded, since its row could not be written: nothing else was in it.
+    pub(super) fn unfound(&mut self) -> Result<()> {
+        let Some(space) = self.pages.founded.pop().map(|founded| founded.log.space()) else { return Ok(()) };
+        let intact = !std::mem::replace(&mut self.broken, true);
+        for table in ["cfost_space_entries", "cfost_epochs", "cfost_own_logs", "cfost_logs"] {
+            let delete = format!("DELETE FROM {table} WHERE space = ?1");
+            self.conn.prepare_cached(&delete)?.execute([space.as_bytes()])?;
+        }
+        self.turn_to(HOME);
+        self.end_last_log();
+        self.broken = !intact;
+        Ok(())
+    }
+
     fn names_no_space(&self, table: usize, column: usize) -> Error {
         let schema = self.tables[table].schema;
         let source = ValueError::Invalid { target: "Uuid", reason: "the id of a space has 16 bytes".into() };

@@ -19,6 +19,15 @@ use crate::schema::{ColumnSchema, MergeRule, ModelSchema, RowValues, Value, Valu
 impl WriteTx<'_> {
     /// Writes a new row, and returns its id: see [`WriteTx::row_id`].
     pub(crate) fn insert(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
+        let before = (self.pages.founded.len(), self.written);
+        let inserted = self.insert_new(table, id, values);
+        if inserted.is_err() && (self.pages.founded.len(), self.written) == (before.0 + 1, before.1) {
+            self.unfound()?;
+        }
+        inserted
+    }
+
+    fn insert_new(&mut self, table: usize, id: Uuid, values: &RowValues<'_>) -> Result<Uuid> {
         let id = self.enter_for_new(table, id, &values.columns)?;
         let planned = self.plan(table, &[], &values.collections, Scope::Difference)?;
         let inline = inline(&planned);

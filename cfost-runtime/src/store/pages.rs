@@ -264,6 +264,19 @@ impl WriteTx<'_> {
         self.state.own.put(own)
     }
 
+    /// Forgets the log that was begun last, and what was to be written to it; in the file it is no more.
+    pub(super) fn end_last_log(&mut self) {
+        let Some((begun, former)) = self.pages.begun.pop() else { return };
+        if let Some(slot) = self.state.own.slot(begun.chain.space) {
+            self.pages.others.remove(&slot);
+        }
+        match former {
+            Some(former) => drop(self.state.own.put(former)),
+            None => self.state.own.remove_last(),
+        }
+        self.state.registry.remove_last(begun.number);
+    }
+
     /// Begins a part of the transaction that can be undone alone.
     pub(crate) fn savepoint(&mut self) -> Result<Mark> {
         self.conn.prepare_cached("SAVEPOINT cfost")?.execute([])?;
@@ -297,12 +310,8 @@ impl WriteTx<'_> {
             }
             None => false,
         });
-        for (begun, former) in self.pages.begun.drain(mark.begun..).rev() {
-            match former {
-                Some(former) => drop(self.state.own.put(former)),
-                None => self.state.own.remove_last(),
-            }
-            self.state.registry.remove_last(begun.number);
+        while self.pages.begun.len() > mark.begun {
+            self.end_last_log();
         }
         self.pages.founded.truncate(mark.founded);
         self.pages.done_bytes = mark.done_bytes;

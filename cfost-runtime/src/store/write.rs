@@ -37,7 +37,7 @@ pub(crate) struct WriteTx<'c> {
     pub(super) page: Page,
     pub(super) pages: Pages,
     /// How many ops were written, those that were undone included.
-    written: u64,
+    pub(super) written: u64,
     /// A write failed between its row and its op: the two no longer agree.
     pub(super) broken: bool,
 }

@@ -265,13 +265,22 @@ fn a_row_that_is_too_large_for_its_space_takes_nothing_else_along() {
     let shopping = db.insert(list("Shopping")).unwrap().id;
     db.write(|tx| {
         tx.insert(note(Some(shopping), &"long ".repeat(200_000))).unwrap_err();
+        tx.insert(list(&"long ".repeat(200_000))).unwrap_err();
         let lost = tx.savepoint(|tx| tx.insert(list(&"long ".repeat(200_000))));
         lost.unwrap_err();
+        let other = tx.insert(list("Other"))?.id;
+        tx.insert(note(Some(other), "in it"))?;
         tx.insert(setting("kept"))
     })
     .unwrap();
     db.insert(note(Some(shopping), "short")).unwrap();
-    assert_eq!((db.count::<Note>().unwrap(), db.count::<List>().unwrap(), ops(&db).len()), (1, 1, 2));
+    assert_eq!((db.count::<Note>().unwrap(), db.count::<List>().unwrap(), ops(&db).len()), (2, 2, 3));
+    let (spaces, logs) = {
+        let logs = db.replica().unwrap().logs().unwrap();
+        let count = |of: &SpaceId| db.replica().unwrap().frontier(*of).unwrap().iter().count();
+        (logs.spaces.len(), logs.spaces.keys().map(count).sum::<usize>())
+    };
+    assert_eq!((spaces, logs), (2, 2), "a space without a row was left over");
     assert_sound(&db);
 }
 
