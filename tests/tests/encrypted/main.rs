@@ -1,6 +1,7 @@
 //! Encrypted fields: who reads them, what is left of them where they can't be read, and that nothing else can tell what
 //! is in them.
 
+mod attacks;
 mod damage;
 mod own;
 #[path = "../spaces/people.rs"]

@@ -11,17 +11,17 @@ use super::people::{end, meet, person, runs, share, space, tell_entries};
 use super::{CANARY, Clinic, Patient, Record, assert_sound};
 
 /// A doctor and a receptionist, who share a clinic, and a patient, whom the doctor knows.
-struct Story {
+pub(super) struct Story {
     doctor: Vec<Device>,
     reception: Vec<Device>,
     patient: Vec<Device>,
-    clinic: Uuid,
+    pub(super) clinic: Uuid,
     /// The row of the patient.
-    of: Uuid,
+    pub(super) of: Uuid,
 }
 
 impl Story {
-    fn begin(seed: u64) -> Self {
+    pub(super) fn begin(seed: u64) -> Self {
         let (doctor, reception, patient) = (person(1, seed), person(1, seed + 1), person(1, seed + 2));
         let clinic = doctor[0].db.insert(Clinic { name: "clinic".into(), ..Clinic::default() }).unwrap().id;
         let of = patient[0].db.insert(Patient { name: "Ada".into(), ..Patient::default() }).unwrap().id;
@@ -31,7 +31,7 @@ impl Story {
     }
 
     /// What the doctor writes about the patient, for everybody in the clinic to have.
-    fn write(&self) -> Record {
+    pub(super) fn write(&self) -> Record {
         let record = Record {
             clinic: self.clinic,
             patient: Some(self.of),
@@ -43,11 +43,11 @@ impl Story {
         self.doctor().insert(record).unwrap()
     }
 
-    fn doctor(&self) -> &Db {
+    pub(super) fn doctor(&self) -> &Db {
         &self.doctor[0].db
     }
 
-    fn reception(&self) -> &Db {
+    pub(super) fn reception(&self) -> &Db {
         &self.reception[0].db
     }
 
@@ -56,12 +56,12 @@ impl Story {
     }
 }
 
-fn record(db: &Db, id: Uuid) -> Record {
+pub(super) fn record(db: &Db, id: Uuid) -> Record {
     db.get::<Record>(id).unwrap().expect("the record is here")
 }
 
 /// The key that a database seals with in the space of a row.
-fn key_of(db: &Db, of: Uuid) -> EpochKey {
+pub(super) fn key_of(db: &Db, of: Uuid) -> EpochKey {
     let logs = db.replica().unwrap().logs().unwrap();
     let members = logs.spaces[&space(of)].members(&logs.users);
     let Current::Epoch(epoch) = members.current_epoch() else { panic!("the space has no epoch") };

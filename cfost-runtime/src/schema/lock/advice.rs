@@ -166,7 +166,12 @@ fn gone_in(context: &Context<'_>, column: &ColumnShape) -> Option<u32> {
 fn removed_column(context: &Context<'_>, column: &ColumnShape, until: u32) -> String {
     let name = &column.name;
     let has_default = column.details.as_ref().is_some_and(|details| details.default.is_some());
+    let encrypted = column.details.as_ref().and_then(|details| details.encrypted.as_ref());
     let what = match (column.rule, column.kind) {
+        // What nobody can open: older devices show the row, and that there is something in it.
+        _ if encrypted.is_some_and(|encrypted| !encrypted.kind.nullable) && !has_default => {
+            format!("{name}: Option<Vec<u8>> = b\"\"")
+        }
         (MergeRule::Counter | MergeRule::Text, _) => format!("#[crdt({})] {name}", column.rule),
         (_, Some(kind)) if !kind.nullable && !has_default => {
             format!("{name}: {} = {}", rust_type(kind), literal_of(Some(kind)))
