@@ -1,11 +1,12 @@
 //! Users who share rows: each field is read by those whom it is for, and kept and passed on by all others.
 
+use cfost::host::{Host, ManualClock};
 use cfost::identity::{Current, Role};
 use cfost::oplog::{EpochKey, FieldKey, FieldPlace, SpaceId};
 use cfost::prelude::*;
 use cfost::schema::WhyLocked;
 use cfost::{Error, oplog};
-use cfost_tests::fleet::Device;
+use cfost_tests::fleet::{Device, START_MS};
 
 use super::people::{end, meet, person, runs, share, space, tell_entries};
 use super::{CANARY, Clinic, Patient, Record, assert_sound};
@@ -122,7 +123,7 @@ fn nobody_encrypts_for_a_patient_whom_they_do_not_know() {
 fn what_is_made_by_the_clinics_key_is_no_finding_of_the_patient() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("clinic.db");
-    let host = cfost::host::Host::simulated(cfost::host::ManualClock::at(cfost_tests::fleet::START_MS), 40);
+    let host = Host::simulated(ManualClock::at(START_MS), 40);
     let db = Db::options().host(host).open(&path, super::all_models()).unwrap();
     let (clinic, of) =
         db.write(|tx| Ok((tx.insert(Clinic::default())?.id, tx.insert(Patient::default())?.id))).unwrap();
@@ -183,4 +184,21 @@ fn a_row_is_founded_and_encrypted_for_in_one_transaction() {
     });
     let record = record.unwrap();
     assert_eq!(doctor[0].db.get::<Record>(record.id).unwrap(), Some(record));
+}
+
+#[test]
+fn a_device_that_joins_its_user_takes_what_it_encrypted_for_its_own_spaces_along() {
+    let doctor = person(2, 70);
+    let host = |seed| Host::simulated(ManualClock::at(START_MS), seed);
+    let tablet = Db::options().host(host(71)).open_in_memory(super::all_models()).unwrap();
+    let (clinic, of) =
+        tablet.write(|tx| Ok((tx.insert(Clinic::default())?.id, tx.insert(Patient::default())?.id))).unwrap();
+    let record = Record { clinic, patient: Some(of), finding: CANARY.to_owned().into(), ..Record::default() };
+    let record = tablet.insert(Record { memo: CANARY.to_owned().into(), ..record }).unwrap();
+    cfost::testing::pair(&doctor[0].db, &tablet, &host(72)).unwrap();
+    let (clinic, of) = (tablet.all::<Clinic>().unwrap()[0].id, tablet.all::<Patient>().unwrap()[0].id);
+    assert_ne!((clinic, of), (record.clinic, record.patient.unwrap()), "they are spaces of another user now");
+    let taken = tablet.all::<Record>().unwrap().remove(0);
+    assert_eq!(taken, Record { id: taken.id, clinic, patient: Some(of), ..record });
+    assert_sound(&tablet);
 }
