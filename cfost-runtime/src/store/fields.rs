@@ -165,11 +165,12 @@ impl Table {
             Err(_) => return locked(WhyLocked::Damaged),
         };
         let space = of.space;
-        if named.is_some_and(|named| named != space) {
+        let is_own = lent.keys.home == Some(space);
+        if named.is_some_and(|named| named != space) && !is_own {
             return locked(WhyLocked::Damaged);
         }
         let Some(key) = lent.key(of) else { return locked(WhyLocked::NoKey { space }) };
-        if named.is_none() && lent.keys.home != Some(space) {
+        if named.is_none() && !is_own {
             // What is meant for one user's devices is sealed under their own space's key, which nobody else has.
             return locked(WhyLocked::Damaged);
         }
@@ -237,7 +238,13 @@ impl WriteTx<'_> {
             let column = &values.columns[encrypted.column];
             let sealed = match Form::of(column) {
                 Some(Form::Locked(locked)) => locked.as_bytes().to_vec(),
-                _ => self.seal(table, id, encrypted, &values.columns, column)?,
+                _ => match self.seal(table, id, encrypted, &values.columns, column) {
+                    // The space was given up before: the value stays readable for its user.
+                    Err(Error::NoFieldKey { .. }) => {
+                        self.seal_for(self.state.secrets.home(), table, id, encrypted, column)?
+                    }
+                    sealed => sealed?,
+                },
             };
             values.columns[encrypted.column] = ValueRef::Blob(Cow::Owned(sealed));
         }
@@ -272,6 +279,19 @@ impl WriteTx<'_> {
         values: &[ValueRef<'_>],
         form: &ValueRef<'_>,
     ) -> Result<Vec<u8>> {
+        let named = encrypted.space.and_then(|column| space_in(values.get(column)?));
+        self.seal_for(named.unwrap_or_else(|| self.state.secrets.home()), table, id, encrypted, form)
+    }
+
+    /// Seals one value under the key of a space.
+    fn seal_for(
+        &self,
+        space: SpaceId,
+        table: usize,
+        id: &Uuid,
+        encrypted: &EncryptedColumn,
+        form: &ValueRef<'_>,
+    ) -> Result<Vec<u8>> {
         let (table, schema) = (&self.tables[table], self.tables[table].schema);
         let (model, field) = (schema.model, schema.columns[encrypted.column].field);
         let plain = match form {
@@ -279,8 +299,6 @@ impl WriteTx<'_> {
             _ => None,
         };
         let Some(plain) = plain else { return Err(Error::LockedValue { model, field, id: *id }) };
-        let named = encrypted.space.and_then(|column| space_in(values.get(column)?));
-        let space = named.unwrap_or_else(|| self.state.secrets.home());
         let founded = self.pages.founded.iter().rev().find(|founded| founded.space() == space);
         let key = match founded {
             Some(founded) => founded.key(),

@@ -195,10 +195,15 @@ fn a_device_that_joins_its_user_takes_what_it_encrypted_for_its_own_spaces_along
         tablet.write(|tx| Ok((tx.insert(Clinic::default())?.id, tx.insert(Patient::default())?.id))).unwrap();
     let record = Record { clinic, patient: Some(of), finding: CANARY.to_owned().into(), ..Record::default() };
     let record = tablet.insert(Record { memo: CANARY.to_owned().into(), ..record }).unwrap();
+    // What is about somebody who is gone is taken along as well.
+    let gone = tablet.insert(Patient::default()).unwrap().id;
+    let about = Record { clinic, patient: Some(gone), finding: "well".to_owned().into(), ..Record::default() };
+    let about = tablet.insert(about).unwrap();
+    tablet.delete::<Patient>(gone).unwrap();
     cfost::testing::pair(&doctor[0].db, &tablet, &host(72)).unwrap();
     let (clinic, of) = (tablet.all::<Clinic>().unwrap()[0].id, tablet.all::<Patient>().unwrap()[0].id);
     assert_ne!((clinic, of), (record.clinic, record.patient.unwrap()), "they are spaces of another user now");
-    let taken = tablet.all::<Record>().unwrap().remove(0);
-    assert_eq!(taken, Record { id: taken.id, clinic, patient: Some(of), ..record });
+    let taken = tablet.all::<Record>().unwrap();
+    assert_eq!(taken, [Record { clinic, patient: Some(of), ..record }, Record { clinic, ..about }]);
     assert_sound(&tablet);
 }
