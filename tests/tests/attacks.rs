@@ -64,6 +64,7 @@ impl Insider {
         Run {
             space: head.space,
             log: head.log,
+            origin: None,
             author: head.author,
             first_seq,
             epochs: vec![(self.epoch.epoch(), *self.epoch.commitment())],

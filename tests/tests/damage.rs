@@ -152,7 +152,8 @@ fn the_changes_of_a_stranger_or_of_another_space_are_refused() {
     let applied = replica.apply(runs(&stranger.db)).unwrap();
     assert!(matches!(applied.refused[..], [ref refused] if refused.why == Refusal::Author), "{:?}", applied.refused);
     // A known author's changes, said to be of a space that isn't the user's.
-    let spaces = stranger.db.replica().unwrap().spaces(replica.device()).unwrap();
+    let strange = stranger.db.replica().unwrap();
+    let spaces = strange.spaces(strange.device()).unwrap();
     let elsewhere: Vec<Run> = runs(&phone.db).into_iter().map(|run| Run { space: spaces[0], ..run }).collect();
     let applied = replica.apply(elsewhere).unwrap();
     assert_eq!((applied.changes, applied.refused.len()), (0, 1));

@@ -49,7 +49,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::query::Sql;
 use crate::schema::{Model, ModelSchema, Synced};
-use crate::store::{OplogEntry, ReadConnection, Repaired, Store, Table, Verification, Waiting};
+use crate::store::{Fork, OplogEntry, ReadConnection, Repaired, Store, Table, Verification, Waiting};
 use crate::sync::Replica;
 use replica::StoreReplica;
 
@@ -227,6 +227,15 @@ impl Db {
     /// but a part of the answer.
     pub fn verify(&self) -> Result<Verification> {
         self.store.verify()
+    }
+
+    /// The logs that took two ways: a device's key has signed two changes with one number, since the device was copied
+    /// with all its files, or lies. Both ways are kept on all devices, and both count. Empty, for most users for good.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn forks(&self) -> Result<Vec<Fork>> {
+        self.store.forks()
     }
 
     /// Cuts out of the oplog what [`Db::verify`] finds to be damaged, and makes all rows anew from the rest. What was

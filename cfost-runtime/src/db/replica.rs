@@ -74,6 +74,10 @@ impl Replica for StoreReplica {
         Ok(self.store.change_id(space, log, seq)?)
     }
 
+    fn is_split(&self, space: SpaceId, log: LogId) -> Result<bool, ReplicaError> {
+        Ok(self.store.is_split(space, log)?)
+    }
+
     fn own_log(&self, space: SpaceId) -> Result<Option<LogId>, ReplicaError> {
         Ok(self.store.own_log(space)?)
     }

@@ -60,6 +60,14 @@ impl DeviceId {
     }
 }
 
+impl LogId {
+    /// The name of a branch of a log that took two ways, of which `first` is the first change: a version 8 UUID over
+    /// it, so that every replica calls it the same.
+    pub fn of_branch(first: ChangeId) -> Self {
+        Self(hashed_uuid("cfost branch v1", first.as_bytes()))
+    }
+}
+
 impl UserId {
     /// The id of the user whose root key is `key`: a version 8 UUID over its BLAKE3 hash.
     pub fn of_root_key(key: &[u8; 32]) -> Self {

@@ -7,8 +7,11 @@ use super::sign::{author_key, verify_with};
 use super::{Chain, ChangeId, LogId, OplogError, PackedChange, SpaceId};
 
 /// The version of a run, its first byte. It stands for the versions of all that is inside and can't be read without
-/// knowing them: a run of version 1 holds changes of header version 1 and suite 1, packed in version 0.
-pub const RUN_VERSION: u8 = 1;
+/// knowing them: a run of version 1 or 2 holds changes of header version 1 and suite 1, packed in version 0.
+pub const RUN_VERSION: u8 = 2;
+
+/// The version of a run of a log that took no two ways: it doesn't say which log its changes were written to.
+const RUN_VERSION_PLAIN: u8 = 1;
 
 /// The fewest bytes of an epoch in a run: its number, its commitment.
 const EPOCH_BYTES_MIN: usize = 1 + 32;
@@ -27,8 +30,11 @@ const SIGNATURE_BYTES_MIN: usize = 1 + 64;
 pub struct Run {
     /// The space.
     pub space: SpaceId,
-    /// The log.
+    /// The log, by the name that the sender has for it.
     pub log: LogId,
+    /// If that is a branch of a log that took two ways: the log, to which its changes were written. The run may begin
+    /// with changes before the branch.
+    pub origin: Option<LogId>,
     /// The signing key of the log's author.
     pub author: [u8; 32],
     /// The number of the first change, from 1.
@@ -59,9 +65,10 @@ impl Run {
     pub fn encode(&self) -> Vec<u8> {
         let changes: usize = self.changes.iter().map(|change| change.len() + 3).sum();
         let mut out = Vec::with_capacity(changes + 96 + self.epochs.len() * 37 + self.signatures.len() * 74);
-        out.push(RUN_VERSION);
+        out.push(if self.origin.is_some() { RUN_VERSION } else { RUN_VERSION_PLAIN });
         out.extend_from_slice(self.space.as_bytes());
         out.extend_from_slice(self.log.as_bytes());
+        out.extend(self.origin.iter().flat_map(|origin| origin.as_bytes()));
         out.extend_from_slice(&self.author);
         put_varint(&mut out, self.first_seq);
         put_varint(&mut out, self.epochs.len() as u64);
@@ -92,11 +99,18 @@ impl Run {
         if version > RUN_VERSION {
             return Err(OplogError::Newer { what: "run", version, known: RUN_VERSION });
         }
-        if version != RUN_VERSION {
+        if version < RUN_VERSION_PLAIN {
             return Err(reader.malformed("a version that never was"));
         }
         let space = SpaceId::from_bytes(reader.array()?);
         let log = LogId::from_bytes(reader.array()?);
+        let origin = match version {
+            RUN_VERSION_PLAIN => None,
+            _ => Some(LogId::from_bytes(reader.array()?)),
+        };
+        if origin == Some(log) {
+            return Err(reader.malformed("a branch that is its own log"));
+        }
         let author = reader.array()?;
         let first_seq = reader.varint()?;
         let epochs = decode_epochs(&mut reader)?;
@@ -120,7 +134,7 @@ impl Run {
         }
         let signatures = decode_signatures(&mut reader, first_seq, count)?;
         reader.end()?;
-        Ok(Self { space, log, author, first_seq, epochs, changes, signatures })
+        Ok(Self { space, log, origin, author, first_seq, epochs, changes, signatures })
     }
 
     /// The space and the log of a run of any version, of the 33 bytes that all versions begin with.
@@ -131,6 +145,11 @@ impl Run {
         let mut reader = ByteReader::new("run", bytes);
         reader.u8()?;
         Ok((SpaceId::from_bytes(reader.array()?), LogId::from_bytes(reader.array()?)))
+    }
+
+    /// The log to which the changes were written, which their headers name.
+    pub fn written_to(&self) -> LogId {
+        self.origin.unwrap_or(self.log)
     }
 
     /// The number of the last change.
@@ -150,7 +169,7 @@ impl Run {
     /// stays as it was then.
     pub fn verify(&self, chain: &mut Chain) -> Result<Vec<VerifiedChange<'_>>, OplogError> {
         self.check_continues(chain)?;
-        let log = self.log;
+        let log = self.written_to();
         let mut signatures = self.signatures.iter().peekable();
         let mut next = *chain;
         let mut verified = Vec::with_capacity(self.changes.len());
@@ -179,7 +198,7 @@ impl Run {
     fn check_continues(&self, chain: &Chain) -> Result<(), OplogError> {
         for (field, same) in [
             ("space", self.space == chain.space),
-            ("id", self.log == chain.log),
+            ("id", self.written_to() == chain.log),
             ("author", self.author == chain.author),
         ] {
             if !same {

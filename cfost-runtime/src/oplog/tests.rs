@@ -48,7 +48,10 @@ fn run() -> (Run, Vec<Vec<Vec<u8>>>) {
     }
     let signatures = vec![(3, sign_change(&key(), &chain.head.id))];
     let epochs = vec![(7, *epoch().commitment())];
-    (Run { space: SPACE, log: LOG, author: chain.author, first_seq: 1, epochs, changes, signatures }, payloads)
+    (
+        Run { space: SPACE, log: LOG, origin: None, author: chain.author, first_seq: 1, epochs, changes, signatures },
+        payloads,
+    )
 }
 
 #[test]

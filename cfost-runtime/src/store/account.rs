@@ -210,7 +210,8 @@ impl Store {
                  DELETE FROM cfost_hidden; DELETE FROM cfost_hidden_elements; DELETE FROM cfost_waiting; \
                  DELETE FROM cfost_identity; DELETE FROM cfost_epochs; DELETE FROM cfost_own_logs; \
                  DELETE FROM cfost_users; DELETE FROM cfost_user_entries; DELETE FROM cfost_space_entries; \
-                 DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes;",
+                 DELETE FROM cfost_peers; DELETE FROM cfost_history; DELETE FROM cfost_history_changes; \
+                 DELETE FROM cfost_meta WHERE key BETWEEN 'branch 0' AND 'branch :';",
             )?;
             secrets::forget_phrase(conn)?;
             self.set_vault(conn, state, None)?;

@@ -185,7 +185,7 @@ impl Applier<'_> {
             let merged = if at.has_generations {
                 self.edit_generation((table, column), (&op.row, payload), stamp, context)?
             } else {
-                context.texts.merge(conn, at, peer_of(log.id.as_bytes()), payload)?
+                context.texts.merge(conn, at, peer_of(log.edits_as.as_bytes()), payload)?
             };
             let shown = match merged {
                 None => continue,

@@ -8,7 +8,7 @@ use super::StoreError;
 use super::layout::{position, seq_of};
 use super::registry::LogRow;
 use super::secrets::Secrets;
-use crate::oplog::{Chain, ChangeId, Head, Header, OplogError, PackedChange};
+use crate::oplog::{ChangeId, Head, Header, OplogError, PackedChange};
 
 /// A stored change with what its place in the chain says.
 pub(super) struct StoredChange<'a> {
@@ -47,7 +47,7 @@ pub(super) fn walk(
     last_seq: u64,
     mut visit: impl FnMut(StoredChange<'_>) -> Result<ControlFlow<()>, StoreError>,
 ) -> Result<Head, StoreError> {
-    let mut chain = Chain { space: log.space, author: log.author, log: log.id, head: after };
+    let mut chain = log.chain(after);
     let mut select = conn.prepare_cached(
         "SELECT position, change FROM cfost_changes WHERE position BETWEEN ?1 AND ?2 ORDER BY position",
     )?;
@@ -86,7 +86,7 @@ pub(super) fn newest_signed(conn: &Connection, log: &LogRow, seq: u64) -> Result
     let range = (position(log.number, 1), position(log.number, seq));
     let known =
         select.query_row(range, |row| Ok(Head { seq: seq_of(row.get(0)?), id: ChangeId::from_bytes(row.get(1)?) }));
-    Ok(known.optional()?.unwrap_or(Head::NONE))
+    Ok(known.optional()?.unwrap_or(log.base()))
 }
 
 /// What a stored change that can't be opened means: damage, or a newer app's work.

@@ -18,7 +18,7 @@ use super::{Store, StoreError, exchange, secrets, standing};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::identity::{DeviceKeys, IdentityLog};
-use crate::oplog::{EpochKey, Head, Opener, SegmentReader, SpaceId};
+use crate::oplog::{EpochKey, Opener, SegmentReader, SpaceId};
 use crate::sync::Copied;
 
 impl Store {
@@ -87,7 +87,7 @@ fn find_beside(conn: &Connection, state: &State, own: &Own) -> Result<Option<Cop
 /// When the first change of a log was made; the beginning of time if it can't be read here.
 fn began(conn: &Connection, state: &State, log: &LogRow) -> Result<Timestamp, StoreError> {
     let (mut began, mut opener) = (None, Opener::new());
-    changes::walk(conn, log, &state.secrets, Head::NONE, 1, |stored| {
+    changes::walk(conn, log, &state.secrets, log.base(), log.base().seq + 1, |stored| {
         let header = stored.header;
         if let Some(epoch) = state.secrets.epoch(header.space(), header.epoch()) {
             for (index, sealed) in stored.change.segments.iter().enumerate() {

@@ -13,7 +13,7 @@ use super::changes::head_at;
 use super::layout::{position, seq_of};
 use super::registry::LogRow;
 use super::secrets::Secrets;
-use super::{Registry, StoreError};
+use super::{Registry, StoreError, branches};
 use crate::identity::Limit;
 use crate::oplog::{Head, PackedChange, Run};
 
@@ -43,9 +43,9 @@ pub(super) fn note_limit(
     let Some(log) = registry.get(number) else { return Ok(()) };
     let counted_seq = if log.space == secrets.home() {
         // Of a device of the own user the epoch doesn't matter.
-        reach(conn, log, secrets, secrets.limit(log, 0))?
+        reach(conn, registry, secrets, log, 0)?
     } else {
-        counted_of_epochs(conn, log, secrets, known_seq)?
+        counted_of_epochs(conn, registry, log, secrets, known_seq)?
     };
     if let Some(log) = registry.get_mut(number) {
         log.counted_seq = counted_seq;
@@ -60,7 +60,13 @@ pub(super) fn is_limited(secrets: &Secrets, log: &LogRow, run: &Run) -> bool {
 }
 
 /// How far a log counts by the epochs of its changes.
-fn counted_of_epochs(conn: &Connection, log: &LogRow, secrets: &Secrets, known_seq: u64) -> Result<u64, StoreError> {
+fn counted_of_epochs(
+    conn: &Connection,
+    registry: &Registry,
+    log: &LogRow,
+    secrets: &Secrets,
+    known_seq: u64,
+) -> Result<u64, StoreError> {
     if known_seq == log.head.seq {
         return Ok(ALL);
     }
@@ -78,7 +84,7 @@ fn counted_of_epochs(conn: &Connection, log: &LogRow, secrets: &Secrets, known_s
         let reach = match by_epoch.get(&epoch) {
             Some(reach) => *reach,
             None => {
-                let reach = reach(conn, log, secrets, secrets.limit(log, epoch))?;
+                let reach = reach(conn, registry, secrets, log, epoch)?;
                 by_epoch.insert(epoch, reach);
                 reach
             }
@@ -90,9 +96,18 @@ fn counted_of_epochs(conn: &Connection, log: &LogRow, secrets: &Secrets, known_s
     Ok(ALL)
 }
 
-/// The last change within a limit. The change that it names must be the one that is held in its place.
-fn reach(conn: &Connection, log: &LogRow, secrets: &Secrets, limit: Limit) -> Result<u64, StoreError> {
-    Ok(match limit {
+/// The last change of a log within the limit of an epoch. The change that it names must be the one that is held in its place.
+fn reach(
+    conn: &Connection,
+    registry: &Registry,
+    secrets: &Secrets,
+    log: &LogRow,
+    epoch: u32,
+) -> Result<u64, StoreError> {
+    if log.branch.is_some() || registry.is_split(log.number) {
+        return branches::reach(conn, registry, secrets, log, epoch);
+    }
+    Ok(match secrets.limit(log, epoch) {
         Limit::All => ALL,
         Limit::UpTo(Head { seq: 0, .. }) => 0,
         Limit::UpTo(head) if head.seq > log.head.seq => head.seq,

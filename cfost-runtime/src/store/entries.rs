@@ -201,7 +201,7 @@ struct Cursor {
 impl<'s> Entries<'s> {
     pub(super) fn new(store: &'s Store, state: &State) -> Self {
         let cursor =
-            |log: &LogRow| Cursor { log: log.number, read: Head::NONE, last_seq: log.head.seq, page: VecDeque::new() };
+            |log: &LogRow| Cursor { log: log.number, read: log.base(), last_seq: log.head.seq, page: VecDeque::new() };
         Self { store, cursors: state.registry.iter().map(cursor).collect() }
     }
 
@@ -260,7 +260,7 @@ pub(super) fn refresh_table(conn: &Connection, state: &State) -> Result<()> {
     for log in state.registry.iter() {
         let mut rows = read.query([log.id.as_bytes()])?;
         let after = match rows.next()? {
-            None => Head::NONE,
+            None => log.base(),
             Some(row) => Head { seq: row.get::<_, i64>(0)?.unsigned_abs(), id: ChangeId::from_bytes(row.get(1)?) },
         };
         if after.seq == log.head.seq {

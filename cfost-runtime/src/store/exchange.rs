@@ -14,11 +14,11 @@ use super::apply::{Applier, Context, Readiness};
 use super::changes::{self, StoredChange, head_at};
 use super::layout::{SEQ_MAX, position, seq_of};
 use super::ledger::Own;
-use super::registry::LogRow;
+use super::registry::{Branch, LogRow};
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{Registry, Store, StoreError, copies, counted, fork, incarnation, standing, waiting};
+use super::{Registry, Store, StoreError, branches, copies, counted, fork, incarnation, standing, waiting};
 use crate::error::Result;
 use crate::host::Host;
 use crate::identity::IdentityLog;
@@ -44,7 +44,7 @@ impl Store {
             let mut held: BTreeMap<_, Frontier> = spaces.iter().map(|space| (*space, Frontier::new())).collect();
             for log in state.registry.iter() {
                 let head = state.claimed(log);
-                if let Some(held) = held.get_mut(&log.space).filter(|_| head.seq > 0) {
+                if let Some(held) = held.get_mut(&log.space).filter(|_| head.seq > log.base().seq) {
                     held.advance(log.id, head);
                 }
             }
@@ -56,7 +56,7 @@ impl Store {
     pub(crate) fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>> {
         self.with_state(|conn, state| {
             let log = state.registry.number(log).and_then(|number| state.registry.get(number));
-            let log = log.filter(|log| log.space == space && seq > 0 && seq <= state.claimed(log).seq);
+            let log = log.filter(|log| log.space == space && seq > log.base().seq && seq <= state.claimed(log).seq);
             let Some(log) = log else { return Ok(None) };
             Ok(Some(changes::head_at(conn, log, &state.secrets, seq)?.id))
         })
@@ -152,8 +152,11 @@ impl RunReader<'_> {
         if !self.entered.insert(id) {
             return Ok(());
         }
+        if let Some((branch, parent)) = self.parent(log) {
+            self.read_log(parent.id, branch.base.seq)?;
+        }
         while self.left > 0 && self.sent.get(&id).copied().unwrap_or(0) < last_seq.min(log.head.seq) {
-            let first_seq = self.sent.get(&id).copied().unwrap_or(0) + 1;
+            let first_seq = self.held_before(log) + 1;
             let Some(ReadRun { served, deps }) = self.read_run(log, first_seq)? else { break };
             for (dep, seq) in deps {
                 self.read_log(dep, seq)?;
@@ -164,6 +167,39 @@ impl RunReader<'_> {
             self.runs.push(served);
         }
         self.entered.remove(&id);
+        Ok(())
+    }
+
+    /// Of a branch, where it begins and what it goes on from.
+    fn parent(&self, log: &LogRow) -> Option<(Branch, &LogRow)> {
+        let branch = log.branch?;
+        Some((branch, self.registry.get(branch.parent)?))
+    }
+
+    /// The last change that the peer holds on the way to what it lacks of a log. Where that took two ways, what is
+    /// before them may have been signed on either only: then it goes along.
+    fn held_before(&self, log: &LogRow) -> u64 {
+        let held = self.sent.get(&log.id).copied().unwrap_or(0);
+        match self.parent(log) {
+            Some((branch, parent)) if held <= branch.base.seq => self.held_before(parent).min(branch.base.seq),
+            _ => held,
+        }
+    }
+
+    /// The changes of a log from one on, with those before a branch.
+    fn packed_from(&self, log: &LogRow, first_seq: u64, packed: &mut Vec<Vec<u8>>) -> Result<(), StoreError> {
+        let Some((branch, parent)) = self.parent(log).filter(|(branch, _)| first_seq <= branch.base.seq) else {
+            return Ok(());
+        };
+        self.packed_from(parent, first_seq, packed)?;
+        let mut select = self
+            .conn
+            .prepare_cached("SELECT change FROM cfost_changes WHERE position BETWEEN ?1 AND ?2 ORDER BY position")?;
+        let range = (position(parent.number, first_seq), position(parent.number, branch.base.seq));
+        let mut rows = select.query(range)?;
+        while let Some(row) = rows.next()? {
+            packed.push(row.get(0)?);
+        }
         Ok(())
     }
 
@@ -179,7 +215,9 @@ impl RunReader<'_> {
             .conn
             .prepare_cached("SELECT change FROM cfost_changes WHERE position BETWEEN ?1 AND ?2 ORDER BY position")?;
         let mut rows = select.query(range)?;
-        let (mut changes, mut bytes): (Vec<Vec<u8>>, usize) = (Vec::new(), 0);
+        let mut changes: Vec<Vec<u8>> = Vec::new();
+        self.packed_from(log, first_seq, &mut changes)?;
+        let mut bytes = changes.iter().map(|change| change.len() + 3).sum::<usize>();
         let mut last = None;
         // From signature to signature, while the changes up to the next one fit.
         while let Some(row) = signatures.next()? {
@@ -210,6 +248,7 @@ impl RunReader<'_> {
         let run = Run {
             space: log.space,
             log: log.id,
+            origin: log.branch.map(|branch| branch.origin),
             author: log.author,
             first_seq,
             epochs: epochs.collect(),
@@ -267,6 +306,9 @@ fn take_in_run(
         return Ok(Err(Refusal::Bounded));
     }
     let held = state.registry.number(run.log).and_then(|number| state.registry.get(number)).cloned();
+    if branches::concerns(&state.registry, run, held.as_ref()) {
+        return branches::take_in_run(conn, tables, state, host, applier, run, applied);
+    }
     if let Some(log) = &held
         && let Some(signed) = state.unsettled(log.number)
     {
@@ -274,18 +316,24 @@ fn take_in_run(
     }
     let head = held.as_ref().map_or(Head::NONE, |log| log.head);
     let mut chain = match &held {
-        Some(log) => Chain { space: log.space, author: log.author, log: log.id, head },
+        Some(log) => log.chain(head),
         None => Chain::new(run.space, run.author, run.log),
     };
     let known = usize::try_from((head.seq + 1).saturating_sub(run.first_seq)).unwrap_or(usize::MAX);
-    if known >= run.changes.len() {
+    if let Some(log) = held.as_ref().filter(|_| known >= run.changes.len()) {
+        if !branches::holds_last(conn, log, run)? {
+            return branches::take_in_run(conn, tables, state, host, applier, run, applied);
+        }
         applied.heads.entry(run.space).or_default().advance(run.log, head);
         return Ok(Ok(()));
     }
     let rest = &*without_known(run, known);
     let verified = match rest.verify(&mut chain) {
         Ok(verified) => verified,
-        Err(error) => return Ok(Err(refusal(error, rest, head))),
+        Err(error) => match refusal(error, rest, head) {
+            Refusal::Forked => return branches::take_in_run(conn, tables, state, host, applier, run, applied),
+            why => return Ok(Err(why)),
+        },
     };
     if let Err(why) = learn_commitments(conn, state, rest)? {
         return Ok(Err(why));

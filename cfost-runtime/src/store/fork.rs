@@ -19,10 +19,10 @@ use super::registry::LogRow;
 use super::secrets::Secrets;
 use super::state::State;
 use super::table::Table;
-use super::{StoreError, incarnation, rebuild};
+use super::{StoreError, branches, incarnation, rebuild};
 use crate::error::Result;
 use crate::host::Host;
-use crate::oplog::{Chain, ChangeFlags, Dep, Head, Opener, Run, Sealer, VerifiedChange};
+use crate::oplog::{ChangeFlags, Dep, Head, Opener, Run, Sealer, VerifiedChange};
 use crate::sync::{Applied, Refusal};
 
 /// A change of the way that is given up, opened.
@@ -47,14 +47,20 @@ pub(super) fn take_in_run(
     let known = usize::try_from((signed.seq + 1).saturating_sub(run.first_seq)).unwrap_or(usize::MAX);
     let heads = applied.heads.entry(run.space).or_default();
     if known >= run.changes.len() {
+        if run.origin.is_none() && !branches::holds_last(conn, log, run)? {
+            return branches::take_in_run(conn, tables, state, host, applier, run, applied);
+        }
         heads.advance(run.log, signed);
         return Ok(Ok(()));
     }
     let rest = exchange::without_known(run, known);
-    let mut chain = Chain { space: log.space, author: log.author, log: log.id, head: signed };
+    let mut chain = log.chain(signed);
     let verified = match rest.verify(&mut chain) {
         Ok(verified) => verified,
-        Err(error) => return Ok(Err(exchange::refusal(error, &rest, signed))),
+        Err(error) => match exchange::refusal(error, &rest, signed) {
+            Refusal::Forked => return branches::take_in_run(conn, tables, state, host, applier, run, applied),
+            why => return Ok(Err(why)),
+        },
     };
     if let Err(why) = exchange::learn_commitments(conn, state, &rest)? {
         return Ok(Err(why));

@@ -190,7 +190,7 @@ impl Applier<'_> {
         context: &mut Context<'_>,
     ) -> Result<Option<Effect<Value>>, StoreError> {
         let Some(log) = context.registry.get(stamp.writer.0) else { return Ok(None) };
-        let generation = Generation { writer: peer_of(log.id.as_bytes()), at: stamp.at };
+        let generation = Generation { writer: peer_of(log.edits_as.as_bytes()), at: stamp.at };
         let (conn, at) = (self.rows.conn, TextAt::new(self.rows.tables[table].schema, column, op.row));
         let before = read(conn, at)?;
         let mut after = before.clone();
@@ -214,7 +214,7 @@ impl Applier<'_> {
         }
         let (conn, at) = (self.rows.conn, TextAt::new(self.rows.tables[table].schema, column, *row));
         let Some(log) = context.registry.get(stamp.writer.0) else { return Ok(None) };
-        let peer = peer_of(log.id.as_bytes());
+        let peer = peer_of(log.edits_as.as_bytes());
         let generation = match check_delta(payload) {
             Ok(generation) => generation,
             Err(error) => {
@@ -244,10 +244,10 @@ impl Applier<'_> {
         generation: Generation,
         context: &Context<'_>,
     ) -> Result<Option<(String, Stamp)>, StoreError> {
-        let began = |log: &&LogRow| log.space == space && peer_of(log.id.as_bytes()) == generation.writer;
+        let began = |log: &&LogRow| log.space == space && peer_of(log.edits_as.as_bytes()) == generation.writer;
         let Some(log) = context.registry.iter().find(began) else { return Ok(None) };
         let (of, mut opener, mut found) = (&self.rows.tables[table], Opener::new(), None);
-        changes::walk(self.source, log, context.secrets, Head::NONE, log.counted_seq.min(SEQ_MAX), |stored| {
+        changes::walk(self.source, log, context.secrets, log.base(), log.counted_seq.min(SEQ_MAX), |stored| {
             let header = stored.header;
             let Some(epoch) = context.secrets.epoch(header.space(), header.epoch()) else {
                 return Ok(ControlFlow::Break(()));

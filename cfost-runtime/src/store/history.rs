@@ -160,7 +160,7 @@ pub(super) fn visit_changes(
 ) -> Result<(), StoreError> {
     let Some(indexed) = indexed_changes(conn, tables, rows)? else {
         for log in state.registry.iter() {
-            changes::walk(conn, log, &state.secrets, Head::NONE, log.applied_seq, |stored| {
+            changes::walk(conn, log, &state.secrets, log.base(), log.applied_seq, |stored| {
                 visit(log, &stored)?;
                 Ok(ControlFlow::Continue(()))
             })?;

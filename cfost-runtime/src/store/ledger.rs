@@ -177,7 +177,7 @@ pub(super) fn exposed(conn: &Connection, log: &LogRow) -> Result<Head, StoreErro
     )?;
     let mut rows = select.query((position(log.number, 1), position(log.number + 1, 0) - 1))?;
     match rows.next()? {
-        None => Ok(Head::NONE),
+        None => Ok(log.base()),
         Some(row) => Ok(Head { seq: seq_of(row.get(0)?), id: ChangeId::from_bytes(row.get(1)?) }),
     }
 }

@@ -14,6 +14,7 @@ mod apply;
 mod apply_texts;
 mod atrest;
 mod bases;
+mod branches;
 mod carry;
 mod causality;
 mod changes;
@@ -79,6 +80,7 @@ mod write;
 pub use atrest::AtRestError;
 #[cfg(feature = "sqlcipher")]
 pub use atrest::Encrypting;
+pub use branches::{Fork, ForkBranch};
 pub use entries::{ElementData, OpData, OpId, OplogEntry, TextData};
 pub use error::StoreError;
 pub use evolve::{Migration, MigrationWork};
@@ -412,15 +414,22 @@ impl Store {
     /// Takes runs from a peer in. What is taken is on the disk when this returns.
     pub(crate) fn take_in(&self, runs: &[Run]) -> Result<Applied> {
         let now_ms = self.host.now_ms();
-        let mut forked = false;
+        let (mut forked, mut gave_up) = (false, false);
         let applied = self.durably(|conn, state| {
             forked = state.is_unsettled();
+            let own_logs = |state: &State| state.own.iter().map(|own| own.number).collect::<Vec<_>>();
+            let branches = |state: &State| state.registry.iter().filter(|log| log.branch.is_some()).count();
+            let before = (own_logs(state), branches(state));
             let applied = exchange::take_in(conn, &self.tables, state, &self.host, runs)?;
             // What waited before is looked at when it was to be, however much comes in.
             let planned_ms = self.retry_at_ms.load(Ordering::Relaxed);
             self.note_waiting(state, now_ms.min(planned_ms.saturating_sub(waiting::RETRY_MS)));
+            (gave_up, forked) = (before.0 != own_logs(state), forked || before.1 != branches(state));
             Ok(applied)
         })?;
+        if gave_up {
+            self.mark()?;
+        }
         if forked {
             // They may have read, as a part of the oplog, what is in another place now.
             self.readers.clear();

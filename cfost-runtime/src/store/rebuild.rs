@@ -25,7 +25,7 @@ use super::texts;
 use super::{Registry, StoreError};
 use super::{counted, history, layout, repair};
 use crate::error::{Error, Result};
-use crate::oplog::{ChangeId, Head, LogId, Opener, OplogError, verify_change};
+use crate::oplog::{ChangeId, LogId, Opener, OplogError, verify_change};
 
 /// What [`Db::verify`](crate::db::Db::verify) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub(super) fn apply_all(
     for number in numbers {
         if let Some(log) = registry.get_mut(number) {
             log.head = changes::head_at(conn, log, &state.secrets, log.applied_seq)?;
-            log.applied_seq = 0;
+            log.applied_seq = log.base().seq;
         }
         applier.apply_log(&mut context(registry, state), number)?;
     }
@@ -274,7 +274,7 @@ pub(super) fn check_log(
     // The first of the changes that only what follows can vouch for, and why it doesn't open: a newer app wrote them,
     // they were altered, or their author sealed them wrongly.
     let mut on_trust: Option<(u64, Option<String>)> = None;
-    let head = changes::walk(conn, log, &state.secrets, Head::NONE, log.head.seq, |stored| {
+    let head = changes::walk(conn, log, &state.secrets, log.base(), log.head.seq, |stored| {
         let seq = stored.header.seq();
         let tried = try_open(&mut opener, &stored, state);
         match &tried {
@@ -290,7 +290,7 @@ pub(super) fn check_log(
             if ChangeId::from_bytes(id) != stored.id {
                 return Err(damaged("it is not the change that was signed".to_owned()));
             }
-            verify_change(&log.author, log.id, seq, &stored.id, &signature)
+            verify_change(&log.author, log.written_to(), seq, &stored.id, &signature)
                 .map_err(|error| damaged(error.to_string()))?;
         }
         // A seal covers the id of the change before it, as a signature does.

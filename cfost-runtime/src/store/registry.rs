@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use super::StoreError;
 use super::counted::ALL;
+use super::{StoreError, branches};
 use crate::clock::Timestamp;
 use crate::crdt::{Writer, Writers};
-use crate::oplog::{ChangeId, DeviceId, Head, LogId, SpaceId};
+use crate::oplog::{Chain, ChangeId, DeviceId, Head, LogId, SpaceId};
 
 /// A log, as `cfost_logs` has it.
 #[derive(Clone, Debug)]
@@ -30,6 +30,21 @@ pub(super) struct LogRow {
     pub(super) cited_seq: u64,
     /// The newest timestamp among the applied ops.
     pub(super) last_at: Timestamp,
+    /// For a branch of a log that took two ways.
+    pub(super) branch: Option<Branch>,
+    /// The log whose edits of texts these are: the one that they were written to, but for one branch of two.
+    pub(super) edits_as: LogId,
+}
+
+/// Where a branch of a log begins that took two ways.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Branch {
+    /// The log, to which the changes were written.
+    pub(super) origin: LogId,
+    /// The log or branch that it goes on from, by its number.
+    pub(super) parent: u32,
+    /// The change that it goes on from: the parent's head.
+    pub(super) base: Head,
 }
 
 /// All logs.
@@ -41,6 +56,21 @@ pub(super) struct Registry {
 }
 
 impl LogRow {
+    /// The change after which the log begins: none, but for a branch.
+    pub(super) fn base(&self) -> Head {
+        self.branch.map_or(Head::NONE, |branch| branch.base)
+    }
+
+    /// The log that the headers of its changes name.
+    pub(super) fn written_to(&self) -> LogId {
+        self.branch.map_or(self.id, |branch| branch.origin)
+    }
+
+    /// The log as it is known up to a change.
+    pub(super) fn chain(&self, head: Head) -> Chain {
+        Chain { space: self.space, author: self.author, log: self.written_to(), head }
+    }
+
     /// What is held of the log and may be visible.
     pub(super) fn countable_seq(&self) -> u64 {
         self.head.seq.min(self.counted_seq)
@@ -57,9 +87,12 @@ impl Registry {
         let mut registry = Self::default();
         while let Some(row) = rows.next()? {
             let author = row.get(3)?;
+            let id = LogId::from_bytes(row.get(1)?);
             let log = LogRow {
                 number: row.get(0)?,
-                id: LogId::from_bytes(row.get(1)?),
+                id,
+                branch: None,
+                edits_as: id,
                 space: SpaceId::from_bytes(row.get(2)?),
                 author,
                 device: DeviceId::of_key(&author),
@@ -75,6 +108,7 @@ impl Registry {
             registry.numbers.insert(log.id, log.number);
             registry.logs.push(log);
         }
+        branches::read(conn, &mut registry)?;
         Ok(registry)
     }
 
@@ -118,6 +152,8 @@ impl Registry {
             counted_seq: ALL,
             cited_seq: 0,
             last_at: Timestamp::ZERO,
+            branch: None,
+            edits_as: id,
         };
         conn.prepare_cached(
             "INSERT INTO cfost_logs (number, log, space, author, head_seq, head, applied_seq, cited_seq, last_at) \

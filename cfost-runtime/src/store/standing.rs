@@ -22,7 +22,7 @@ use crate::identity::{
     Body, Current, DevicePublic, Entry, EpochGrant, Frontiers, IdentityError, IdentityLog, RecoveryPhrase, RootKey,
     new_epoch,
 };
-use crate::oplog::{DeviceId, EpochKey, Head, LogId, SpaceId};
+use crate::oplog::{DeviceId, EpochKey, LogId, SpaceId};
 use crate::sync::LogKey;
 
 impl Store {
@@ -221,8 +221,8 @@ pub(super) fn cut(conn: &Connection, tables: &[Table], state: &mut State) -> Res
     for &number in &numbers {
         let Some(log) = state.registry.get(number) else { continue };
         // Of a transaction in several changes, all count or none.
-        let mut whole = 0;
-        changes::walk(conn, log, &state.secrets, Head::NONE, log.counted_seq, |stored| {
+        let mut whole = log.base().seq;
+        changes::walk(conn, log, &state.secrets, log.base(), log.counted_seq, |stored| {
             if !stored.header.flags().continues() {
                 whole = stored.header.seq();
             }

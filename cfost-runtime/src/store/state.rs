@@ -61,7 +61,10 @@ impl State {
         let uncited = uncited(&registry, &own);
         let hidden = Hidden::read(conn, tables)?;
         let mut unsettled = BTreeMap::new();
-        for log in registry.iter().filter(|log| log.device == secrets.device && !own.writes_to(log)) {
+        for log in registry
+            .iter()
+            .filter(|log| log.device == secrets.device && !own.writes_to(log) && !registry.is_split(log.number))
+        {
             let signed = ledger::exposed(conn, log)?;
             if signed.seq < log.head.seq {
                 unsettled.insert(log.number, signed);
@@ -111,8 +114,8 @@ impl State {
 
     /// What this device claims to hold of a space.
     pub(super) fn frontier(&self, space: SpaceId) -> Frontier {
-        let logs = self.registry.iter().filter(|log| log.space == space).map(|log| (log.id, self.claimed(log)));
-        logs.filter(|(_, head)| head.seq > 0).collect()
+        let logs = self.registry.iter().filter(|log| log.space == space && self.claimed(log).seq > log.base().seq);
+        logs.map(|log| (log.id, self.claimed(log))).collect()
     }
 
     /// The last signed change of a log that is unsettled.

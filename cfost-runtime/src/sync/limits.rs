@@ -8,6 +8,8 @@ pub const PROTOCOL_VERSION: u16 = 2;
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
 /// The version since which spaces are shared, and with them logs of entries other than the user's own identity log.
 pub const ENTRY_LOGS_VERSION: u16 = 2;
+/// The version since which logs that took two ways are exchanged, as branches.
+pub const BRANCHES_VERSION: u16 = 2;
 
 /// What a device says of its versions of CFOST and of its app, in bytes each.
 pub const NAME_BYTES_MAX: usize = 64;

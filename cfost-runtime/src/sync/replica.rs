@@ -64,6 +64,13 @@ pub trait Replica: Send + Sync {
     /// The id of one change, if it is held: to compare with what a peer says of it.
     fn change_id(&self, space: SpaceId, log: LogId, seq: u64) -> Result<Option<ChangeId>, ReplicaError>;
 
+    /// Whether a log took two ways: then it goes on in branches, which are logs of their own
+    /// ([`LogId::of_branch`]).
+    fn is_split(&self, space: SpaceId, log: LogId) -> Result<bool, ReplicaError> {
+        let _ = (space, log);
+        Ok(false)
+    }
+
     /// The log that this device's next change in `space` goes to, if it has made one.
     fn own_log(&self, space: SpaceId) -> Result<Option<LogId>, ReplicaError>;
 

@@ -265,8 +265,12 @@ fn a_run_has_one_encoding() {
     for len in 0..bytes.len() {
         Run::decode(&bytes[..len]).expect_err("a run that was cut off");
     }
-    let newer = [&[2], &bytes[1..]].concat();
-    assert_eq!(Run::decode(&newer).unwrap_err(), OplogError::Newer { what: "run", version: 2, known: 1 });
+    let newer = [&[3], &bytes[1..]].concat();
+    assert_eq!(Run::decode(&newer).unwrap_err(), OplogError::Newer { what: "run", version: 3, known: 2 });
+    let branch = Run { origin: Some(LogId::from_bytes([3; 16])), ..good.clone() };
+    assert_eq!(Run::decode(&branch.encode()).unwrap(), branch);
+    let itself = Run { origin: Some(good.log), ..good };
+    assert_malformed(Run::decode(&itself.encode()), "a branch that is its own log");
     assert_malformed(Run::decode(&[&[0], &bytes[1..]].concat()), "a version that never was");
 }
 

@@ -192,5 +192,5 @@ pub(crate) fn run(chain: &mut Chain, changes: &[TestChange], slot: usize) -> Run
         changes.iter().map(|change| (change.epoch, *epoch_key(change.epoch).commitment())).collect();
     epochs.sort_unstable();
     epochs.dedup();
-    Run { space: SPACE, log: LOG, author: chain.author, first_seq, epochs, changes: packed, signatures }
+    Run { space: SPACE, log: LOG, origin: None, author: chain.author, first_seq, epochs, changes: packed, signatures }
 }

@@ -52,7 +52,16 @@ fn run() -> Run {
     let after = seal(&mut chain);
     let signatures = vec![(3, sign_change(&author(), &chain.head.id))];
     let (author, epochs) = (chain.author, vec![(7, *key.commitment())]);
-    Run { space: SPACE, log: LOG, author, first_seq: 1, epochs, changes: vec![before, newer, after], signatures }
+    Run {
+        space: SPACE,
+        log: LOG,
+        origin: None,
+        author,
+        first_seq: 1,
+        epochs,
+        changes: vec![before, newer, after],
+        signatures,
+    }
 }
 
 #[test]
@@ -122,7 +131,7 @@ fn a_change_that_is_packed_in_a_newer_way_is_told_from_a_broken_one() {
 #[test]
 fn a_run_of_any_version_names_its_log() {
     let newer = [&[200][..], SPACE.as_bytes(), LOG.as_bytes()].concat();
-    assert_eq!(Run::decode(&newer).unwrap_err(), OplogError::Newer { what: "run", version: 200, known: 1 });
+    assert_eq!(Run::decode(&newer).unwrap_err(), OplogError::Newer { what: "run", version: 200, known: 2 });
     assert_eq!(Run::names(&newer).unwrap(), (SPACE, LOG));
     Run::names(&newer[..32]).unwrap_err();
     let named: (SpaceId, LogId) = Run::names(&run().encode()).unwrap();

@@ -231,9 +231,10 @@ fn a_forked_log_does_not_keep_the_others_from_syncing() {
             for end in End::BOTH {
                 assert!(pipe.session(end).is_caught_up(), "{pipe:?}");
             }
-            let events = pipe.take_events(dialing);
+            let events: Vec<Event> = End::BOTH.into_iter().flat_map(|end| pipe.take_events(end)).collect();
             let forked = |event: &Event| matches!(event, Event::LogSkipped { why: Refusal::Forked, .. });
-            assert_eq!(events.iter().filter(|event| forked(event)).count(), 1);
+            // One that keeps no branches refuses the other's way, and no more is said of that log.
+            assert!((1..=2).contains(&events.iter().filter(|event| forked(event)).count()));
             restored.write("in a new log");
         }
         let mut pipe = connect(&restored, &laptop);

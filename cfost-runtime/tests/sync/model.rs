@@ -282,6 +282,7 @@ impl Log {
         let mut run = Run {
             space: self.chain.space,
             log: self.chain.log,
+            origin: None,
             author: self.chain.author,
             first_seq: held + 1,
             epochs: vec![(1, *epoch_of(self.chain.space).commitment())],
@@ -305,6 +306,11 @@ impl Log {
     /// Appends what of `run` is new. Returns the number of changes.
     fn append(&mut self, mut run: Run) -> Result<u64, Refusal> {
         let head = self.chain.head.seq;
+        let held = self.changes.iter().skip(run.first_seq as usize - 1).map(|(packed, _)| packed);
+        if held.zip(&run.changes).any(|(ours, theirs)| ours != theirs) {
+            // This model keeps no branches.
+            return Err(Refusal::Forked);
+        }
         if run.last_seq() <= head {
             return Ok(0);
         }

@@ -234,7 +234,7 @@ pub(super) fn run_of(space: SpaceId, count: usize) -> Run {
         signatures.push((chain.head.seq, sign_change(&author(), &id)));
     }
     let epochs = vec![(7, *key().commitment())];
-    Run { space, log: chain.log, author: chain.author, first_seq: 1, epochs, changes, signatures }
+    Run { space, log: chain.log, origin: None, author: chain.author, first_seq: 1, epochs, changes, signatures }
 }
 
 /// Three changes: a plain one, one with deps and two segments, an empty one.

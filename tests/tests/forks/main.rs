@@ -1,5 +1,6 @@
 //! Logs that are damaged, copied or forked: nothing that anybody was told is lost, and who must act is told so.
 
+mod branches;
 mod copies;
 mod repair;
 

@@ -32,7 +32,7 @@ impl<'d> Forger<'d> {
         let (key, deps) = (key_of(db, list), Vec::new());
         let epochs = vec![(key.epoch(), *key.commitment())];
         let (changes, signatures) = (Vec::new(), Vec::new());
-        let run = Run { space: chain.space, log, author, first_seq: 1, epochs, changes, signatures };
+        let run = Run { space: chain.space, log, origin: None, author, first_seq: 1, epochs, changes, signatures };
         Self { db, key, chain, deps, run }
     }
 

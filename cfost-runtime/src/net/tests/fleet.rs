@@ -146,6 +146,7 @@ impl MemoryReplica {
         let run = Run {
             space: self.space,
             log: id,
+            origin: None,
             author: log.chain.author,
             first_seq: held + 1,
             epochs: vec![(1, *self.epoch.commitment())],

@@ -77,7 +77,7 @@ impl Applier<'_> {
     fn edits_passed_over(&mut self, context: &Context<'_>, ended: &[u32], peer: u64) -> Result<Edits, StoreError> {
         let mut edits = Edits::new();
         let logs = ended.iter().filter_map(|number| context.registry.get(*number));
-        for log in logs.filter(|log| peer_of(log.id.as_bytes()) == peer) {
+        for log in logs.filter(|log| peer_of(log.edits_as.as_bytes()) == peer) {
             let source = self.source;
             let (applied, mut waits) = (changes::head_at(source, log, context.secrets, log.applied_seq)?, false);
             // What is held beyond the head, in a rebuild: that is of what is applied alone.

@@ -40,6 +40,8 @@ struct Arrived {
     log: LogId,
     last_seq: u64,
     round: u32,
+    /// Whether it is of a branch.
+    branch: bool,
 }
 
 impl Incoming {
@@ -111,7 +113,13 @@ impl Session {
                 continue;
             };
             if !shared.skipped.contains(&run.log) {
-                self.incoming.arrived.push(Arrived { space: run.space, log: run.log, last_seq: run.last_seq(), round });
+                self.incoming.arrived.push(Arrived {
+                    space: run.space,
+                    log: run.log,
+                    last_seq: run.last_seq(),
+                    round,
+                    branch: run.origin.is_some(),
+                });
                 self.incoming.runs.push(run);
             }
         }
@@ -150,6 +158,10 @@ impl Session {
         };
         self.incoming.frames += frames;
         self.note_arrived(&applied, &arrived);
+        if arrived.iter().any(|run| run.branch) {
+            // With it came changes that go by other names.
+            self.catch_up_elsewhere(replica)?;
+        }
         self.output.events.extend(applied.copied.map(Event::Copied));
         for (space, log, why) in applied.too_new {
             self.note_too_new(space, log, why);

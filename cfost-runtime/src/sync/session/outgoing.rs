@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 
 use super::super::limits::{
-    FRAME_BYTES_MAX, HEADS_MAX, OPS_FRAME_BYTES_TARGET, ROUNDS_FUTILE_MAX, TURN_BYTES_MAX, WINDOW_BYTES_MAX,
-    WINDOW_FRAMES_MAX,
+    BRANCHES_VERSION, FRAME_BYTES_MAX, HEADS_MAX, LOGS_SKIPPED_MAX, OPS_FRAME_BYTES_TARGET, ROUNDS_FUTILE_MAX,
+    TURN_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_FRAMES_MAX,
 };
 use super::super::message::{Heads, ITEM_HEAD_BYTES, Message, SEND_OPS_HEAD_BYTES, digest_of};
 use super::super::{Refusal, Replica, Served, SyncError};
@@ -156,18 +156,49 @@ impl Session {
             if own == Some(log) && (theirs.seq > held.seq || other.is_some()) {
                 self.own_log_is_behind(replica, space, log, theirs)?;
             }
+            let is_split = || replica.is_split(space, log).or_fail("look up a log");
             if let Some(other) = other {
-                if theirs.seq < held.seq {
-                    // From its end alone the peer can't tell: it would wait for what follows.
-                    self.send(&Message::Fork { space, log, head: other });
-                }
-                self.skip_log(space, log, Refusal::Forked)?;
+                self.part(replica, space, log, other)?;
+            } else if theirs.seq > held.seq && is_split()? {
+                // It isn't known which of the ways it took there.
+                self.part(replica, space, log, held)?;
             } else if let Some(shared) = self.spaces.get_mut(&space) {
                 shared.compare(log, held.seq, theirs.seq);
             }
         }
         if let Some(shared) = self.spaces.get_mut(&space) {
             shared.peer_told(theirs);
+        }
+        Ok(())
+    }
+
+    /// A log took two ways, one of which is here and one there. Both sides tell what they hold at its end, one before
+    /// that, three, seven and so on: so each finds a change that is the same, and sends what follows it. Its replica
+    /// makes branches of that.
+    fn part(&mut self, replica: &dyn Replica, space: SpaceId, log: LogId, from: Head) -> Result<(), SyncError> {
+        let parted: usize = self.spaces.values().map(|shared| shared.parted.len()).sum();
+        if self.version < BRANCHES_VERSION || parted >= LOGS_SKIPPED_MAX {
+            self.send(&Message::Fork { space, log, head: from });
+            return self.skip_log(space, log, Refusal::Forked);
+        }
+        let Some(shared) = self.spaces.get_mut(&space) else { return Ok(()) };
+        if shared.parted.contains_key(&log) {
+            return Ok(());
+        }
+        shared.parted.insert(log, None);
+        let (mut seq, mut back) = (from.seq, 1);
+        while seq > 0 {
+            if let Some(id) = replica.change_id(space, log, seq).or_fail("look up a change")? {
+                self.send(&Message::Fork { space, log, head: Head { seq, id } });
+            }
+            // The first one ends it, whatever it is.
+            seq = if seq == 1 { 0 } else { seq.saturating_sub(back).max(1) };
+            back *= 2;
+        }
+        if from.seq == 0
+            && let Some(shared) = self.spaces.get_mut(&space)
+        {
+            shared.part_after(log, 0);
         }
         Ok(())
     }
@@ -185,14 +216,23 @@ impl Session {
             return Ok(());
         }
         let held = replica.frontier(space).or_fail("read a frontier")?.head(log);
-        // More than is held: what they differ in was given up meanwhile.
-        if theirs.seq <= held.seq && other_change(replica, space, log, held, theirs)?.is_none() {
-            return Err(SyncError::Unexpected { message: "Fork", why: "both sides hold the same change" });
+        if theirs.seq > held.seq {
+            // What they differ in was given up meanwhile, or is in branches already: what comes before it tells.
+            return self.part(replica, space, log, held);
         }
-        if replica.own_log(space).or_fail("look up this device's log")? == Some(log) {
+        let other = other_change(replica, space, log, held, theirs)?;
+        if other.is_some() && replica.own_log(space).or_fail("look up this device's log")? == Some(log) {
             self.own_log_is_behind(replica, space, log, theirs)?;
         }
-        self.skip_log(space, log, Refusal::Forked)
+        self.part(replica, space, log, Head { seq: theirs.seq, ..held })?;
+        if let Some(shared) = self.spaces.get_mut(&space) {
+            match other {
+                None => shared.part_after(log, theirs.seq),
+                Some(_) if theirs.seq == 1 => shared.part_after(log, 0),
+                Some(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// A peer that knows more of this device's own log than this device does, or other changes in it,
@@ -226,7 +266,9 @@ impl Session {
 
     /// Whether there is anything to send that the window has room for.
     pub(super) fn can_send(&self) -> bool {
-        self.entries.are_told() && self.outgoing.window.has_room() && self.spaces.values().any(|shared| shared.dirty)
+        self.entries.are_told()
+            && self.outgoing.window.has_room()
+            && self.spaces.values().any(|shared| shared.dirty && !shared.is_parting())
     }
 
     /// Sends changes: a turn's worth, as far as the window goes.
@@ -254,7 +296,8 @@ impl Session {
 
     /// The next space in which there may be something to send, each in turn.
     fn next_space(&self) -> Option<SpaceId> {
-        let dirty = || self.spaces.iter().filter(|(_, shared)| shared.dirty).map(|(space, _)| *space);
+        let dirty = || self.spaces.iter().filter(|(_, shared)| shared.dirty && !shared.is_parting());
+        let dirty = || dirty().map(|(space, _)| *space);
         dirty().find(|space| self.outgoing.served_last.is_none_or(|last| *space > last)).or_else(|| dirty().next())
     }
 
@@ -264,7 +307,11 @@ impl Session {
         let mut encoded = Vec::with_capacity(served.len());
         let mut bytes = 0;
         for Served { run, head } in served {
-            let run_bytes = run.encode();
+            let mut run_bytes = run.encode();
+            if run.origin.is_some() && self.version < BRANCHES_VERSION {
+                // The peer leaves the log out, and says that its app has to be updated.
+                run_bytes.truncate(RUN_NAMES_BYTES);
+            }
             bytes += ITEM_HEAD_BYTES + run_bytes.len();
             if bytes > ROOM {
                 break;
@@ -297,6 +344,9 @@ impl Session {
         Ok(())
     }
 }
+
+/// The bytes that a run of any version begins with: version, space and log.
+const RUN_NAMES_BYTES: usize = 1 + 16 + 16;
 
 /// The change that is held here in the place of `theirs`, if it is another one; `ours` is the log's head.
 fn other_change(

@@ -1,6 +1,6 @@
 //! What one side knows of one space that both share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Seqs;
 use crate::oplog::{Frontier, LogId};
@@ -19,6 +19,9 @@ pub(super) struct Shared {
     pub(super) dirty: bool,
     /// Logs that are left out.
     pub(super) skipped: BTreeSet<LogId>,
+    /// Logs that took two ways, of which one is here and one there, each with the last change that is the same, once
+    /// that is known.
+    pub(super) parted: BTreeMap<LogId, Option<u64>>,
     /// Logs that hold what this build can't show, as was told.
     pub(super) too_new: BTreeSet<LogId>,
     /// The round in which this side asked last, and the digest of what it then held.
@@ -30,7 +33,21 @@ pub(super) struct Shared {
 impl Shared {
     /// Nothing is left to be asked, sent or received.
     pub(super) fn is_done(&self) -> bool {
-        !self.dirty && self.behind.is_empty()
+        !self.dirty && self.behind.is_empty() && !self.is_parting()
+    }
+
+    /// Whether it isn't known yet where a log takes two ways: until then nothing is sent, since it may go on from there.
+    pub(super) fn is_parting(&self) -> bool {
+        self.parted.values().any(Option::is_none)
+    }
+
+    /// Up to here a log that took two ways is the same on both sides.
+    pub(super) fn part_after(&mut self, log: LogId, seq: u64) {
+        if self.parted.get(&log) == Some(&None) {
+            self.parted.insert(log, Some(seq));
+            self.held.insert(log, seq);
+            self.dirty = true;
+        }
     }
 
     /// The space is shared again, after it was not for a while. What was sent to and fro meanwhile was dropped, so both
@@ -54,6 +71,10 @@ impl Shared {
     /// The peer tells all that it holds, and wants the rest.
     pub(super) fn peer_told(&mut self, frontier: &Frontier) {
         self.held = frontier.iter().map(|(log, head)| (log, head.seq)).collect();
+        for (log, same) in self.parted.iter().filter_map(|(log, same)| Some((log, (*same)?))) {
+            // Beyond that it holds something else.
+            self.held.entry(*log).and_modify(|held| *held = same.min(*held));
+        }
         self.held.extend(self.skipped.iter().map(|log| (*log, u64::MAX)));
         self.wanted = true;
         self.dirty = true;
