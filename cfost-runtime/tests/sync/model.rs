@@ -33,7 +33,12 @@ pub(crate) struct Device {
     pub(crate) reads: AtomicUsize,
     /// How often `apply` was called.
     pub(crate) applies: AtomicUsize,
+    /// What happens elsewhere while `runs_after` reads, once.
+    pub(crate) while_reading: Mutex<Option<Meanwhile>>,
 }
+
+/// Something that another session or the app does.
+type Meanwhile = Box<dyn FnOnce(&Device) + Send>;
 
 #[derive(Clone)]
 struct State {
@@ -77,6 +82,7 @@ impl Device {
             disk_full: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
             applies: AtomicUsize::new(0),
+            while_reading: Mutex::default(),
         })
     }
 
@@ -374,6 +380,10 @@ impl Replica for Device {
 
     fn runs_after(&self, space: SpaceId, held: &Seqs, bytes_max: usize) -> Result<Vec<Served>, ReplicaError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        let meanwhile = self.while_reading.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile(self);
+        }
         let mut state = self.state();
         let space = state.spaces.entry(space).or_default();
         let author = self.keys.public().signing;

@@ -292,6 +292,49 @@ fn whoever_is_removed_learns_that_and_nothing_after_it() {
 }
 
 #[test]
+fn what_is_being_read_for_somebody_who_is_removed_meanwhile_is_not_sent() {
+    let (anna, bert, list) = two_users();
+    let mut pipe = meet(&anna.phone, &bert.phone);
+    anna.phone.write_in(list, "written just before");
+    let bert_user = bert.phone.user();
+    *anna.phone.while_reading.lock().unwrap() = Some(Box::new(move |anna| {
+        anna.end(list, bert_user);
+        anna.write_in(list, "written just after");
+    }));
+    pipe.changed(End::Dialer);
+    let said = run_recorded(&mut pipe);
+    assert!(parted(&mut pipe));
+    let written: Vec<_> = held(&anna.phone, list).concat().iter().map(|change| last_bytes(change)).collect();
+    assert_unseen(&said, &written, "what Anna wrote");
+    assert_eq!((changes_in(&anna.phone, list), changes_in(&bert.phone, list)), (2, 0));
+}
+
+#[test]
+fn who_hears_of_being_back_from_somebody_to_whom_it_was_never_gone_sends_what_it_wrote() {
+    let (anna, bert, list) = two_users();
+    let carla = Two::new(3);
+    anna.phone.invite(list, &carla.phone, Role::Writer);
+    meet(&anna.phone, &bert.phone);
+    let other = bert.phone.found();
+    bert.phone.invite(other, &carla.phone, Role::Writer);
+    let mut pipe = meet(&bert.phone, &carla.phone);
+    // Carla hears that she was removed; Bert at once that she was removed and is back.
+    anna.phone.end(list, carla.phone.user());
+    let mut with_anna = connect(&carla.phone, &anna.phone);
+    with_anna.run();
+    assert!(parted(&mut with_anna));
+    anna.phone.add(list, &carla.phone, Role::Writer);
+    meet(&anna.phone, &bert.phone);
+    pipe.changed(End::Listener);
+    carla.phone.write_in(list, "written meanwhile");
+    pipe.changed(End::Listener);
+    pipe.intercept(End::Dialer);
+    pipe.changed(End::Dialer);
+    pipe.run();
+    assert_eq!(changes_in(&bert.phone, list), 1);
+}
+
+#[test]
 fn whoever_is_added_again_goes_on_where_it_ended() {
     let (anna, bert, list) = two_users();
     anna.phone.write_in(list, "before");

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cfost_runtime::identity::DeviceKeys;
+use cfost_runtime::clock::Timestamp;
+use cfost_runtime::host::{Host, ManualClock};
+use cfost_runtime::identity::{Body, DeviceKeys, SpaceLog};
 use cfost_runtime::oplog::Run;
 use cfost_runtime::oplog::{ChangeId, DeviceId, Frontier, Head, LogId, SpaceId};
 use cfost_runtime::sync::{
@@ -46,7 +48,10 @@ impl Replica for Forgetful {
         self.logs.users.own().certificate(self.keys.id()).map_err(ReplicaError::new)
     }
 
-    fn frontier(&self, _space: SpaceId) -> Result<Frontier, ReplicaError> {
+    fn frontier(&self, space: SpaceId) -> Result<Frontier, ReplicaError> {
+        if space != self.space {
+            return Ok(Frontier::new());
+        }
         Ok(self.head().map(|head| (empty_chain(self.space).log, head)).into_iter().collect())
     }
 
@@ -62,7 +67,10 @@ impl Replica for Forgetful {
         Ok(())
     }
 
-    fn runs_after(&self, _space: SpaceId, held: &Seqs, _bytes_max: usize) -> Result<Vec<Served>, ReplicaError> {
+    fn runs_after(&self, space: SpaceId, held: &Seqs, _bytes_max: usize) -> Result<Vec<Served>, ReplicaError> {
+        if space != self.space {
+            return Ok(Vec::new());
+        }
         let log = empty_chain(self.space).log;
         let missing = held.get(&log).copied().unwrap_or(0) == 0;
         let served = self.holds.clone().zip(self.head()).filter(|_| missing);
@@ -96,7 +104,17 @@ impl Replica for Forgetful {
 static DEVICES: LazyLock<(Forgetful, Forgetful)> = LazyLock::new(|| {
     let space = SpaceId::home_of(USER.log.user_id());
     let logs = Arc::new(EntryLogs::of(Arc::new(USER.log.clone())));
-    let phone = Forgetful { keys: &USER.phone, logs: Arc::clone(&logs), space, holds: Some(run_of(space, 3)) };
+    // The phone has an entry to tell, and a space of its user's.
+    let mut told = USER.log.clone();
+    let at = Timestamp::from_ms(NOW_MS);
+    let body = Body::RenameDevice { device: USER.phone.id(), name: "new phone".to_owned() };
+    let entry = told.author(&USER.phone, body, at).expect("a seed is valid");
+    told.insert(entry.as_bytes()).expect("a seed is valid");
+    let host = Host::simulated(ManualClock::at(NOW_MS), 5);
+    let (members, _) = SpaceLog::found(&host, &told, &USER.phone, at).expect("a seed is valid");
+    let mut more = EntryLogs::of(Arc::new(told));
+    more.spaces.insert(members.space(), Arc::new(members));
+    let phone = Forgetful { keys: &USER.phone, logs: Arc::new(more), space, holds: Some(run_of(space, 3)) };
     (phone, Forgetful { keys: &USER.laptop, logs, space, holds: None })
 });
 
