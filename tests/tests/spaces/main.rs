@@ -2,6 +2,7 @@
 
 mod apply;
 mod attacks;
+mod convergence;
 mod moving;
 mod people;
 mod roles;

@@ -44,6 +44,12 @@ pub(crate) fn set_role(owner: &Db, of: &Db, list: Uuid, role: Role) {
     say(owner, list, SpaceBody::Member { root: root(of), role, counted });
 }
 
+/// What a database knows a user to be in a list.
+pub(crate) fn role(db: &Db, of: &Db, list: Uuid) -> Option<Role> {
+    let logs = db.replica().unwrap().logs().unwrap();
+    logs.spaces[&space(list)].members(&logs.users).role(user(of))
+}
+
 /// Ends a membership, by what is held here.
 pub(crate) fn end(by: &Db, of: &Db, list: Uuid) {
     say(by, list, SpaceBody::EndMember { user: user(of), counted: held(by, list) });
