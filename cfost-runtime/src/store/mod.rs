@@ -47,7 +47,6 @@ mod layout;
 mod learn;
 mod ledger;
 mod marker;
-#[allow(dead_code)]
 mod members;
 mod memory;
 mod newer;

@@ -27,7 +27,7 @@ fn forged(story: &Story, kind: OpKind, row: Uuid, says: &[(&'static str, ValueRe
     let Head { seq, id } = chain.head;
     let signatures = vec![(seq, sign_change(db.device_keys().unwrap().signing(), &id))];
     let epochs = vec![(key.epoch(), *key.commitment())];
-    Run { space: chain.space, log, author, first_seq: 1, epochs, changes: vec![change], signatures }
+    Run { space: chain.space, log, origin: None, author, first_seq: 1, epochs, changes: vec![change], signatures }
 }
 
 fn text(text: &str) -> ValueRef<'_> {

@@ -3,6 +3,7 @@
 mod apply;
 mod attacks;
 mod convergence;
+mod keys;
 mod moving;
 mod people;
 mod roles;
