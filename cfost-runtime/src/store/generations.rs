@@ -19,7 +19,7 @@ use super::{Registry, StoreError};
 use crate::clock::Timestamp;
 use crate::crdt::text::{Generation, Generations, Held, TextError, check_delta, peer_of};
 use crate::crdt::{Effect, Stamp, Writer};
-use crate::oplog::{Head, Op, Opener, SegmentReader, SpaceId};
+use crate::oplog::{Op, Opener, SegmentReader, SpaceId};
 use crate::schema::{Change, ColumnSchema, MergeRule, ModelSchema, Value};
 
 /// Whether a column is a text that was a value in earlier versions.
