@@ -34,9 +34,10 @@ mod with_sqlcipher {
             Self(literal)
         }
 
-        /// Has a connection use the key; before anything else.
+        /// Has a connection use the key; before anything else. SQLCipher would also tell stderr of what it finds, in
+        /// the app's name.
         pub(in crate::store) fn apply(&self, conn: &Connection) -> Result<(), StoreError> {
-            let statement = Zeroizing::new(format!("PRAGMA key = \"{}\"", self.literal()));
+            let statement = Zeroizing::new(format!("PRAGMA cipher_log = off; PRAGMA key = \"{}\"", self.literal()));
             Ok(conn.execute_batch(&statement)?)
         }
 
