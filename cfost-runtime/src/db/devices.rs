@@ -96,6 +96,22 @@ impl Db {
         self.store.end_device(device)
     }
 
+    /// Revokes a device that has been in other hands since a time, in Unix milliseconds: as [`Db::revoke_device`], but of
+    /// its changes that are held here only those made before count. Also one that was revoked already, of which it came to
+    /// light later since when; a revocation can't be made to let more count than another does.
+    ///
+    /// The time is what the device itself has said of its changes. A thief who sets its clock back can make his changes
+    /// look older than they are, but not older than the device's last change before he had it.
+    ///
+    /// # Errors
+    /// As [`Db::revoke_device`].
+    pub fn revoke_device_since(&self, device: DeviceId, since_ms: u64) -> Result<()> {
+        if self.store.identity()?.known_device(device).is_none() {
+            return Err(IdentityError::UnknownDevice { device }.into());
+        }
+        self.store.end_device_since(device, since_ms)
+    }
+
     /// Says that this device is one of the user's no more: it is about to be sold, or given away. Its rows can still
     /// be read here and not be written; the other devices keep all that they have of it, and exchange nothing more.
     ///

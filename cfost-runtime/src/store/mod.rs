@@ -61,6 +61,7 @@ mod repair;
 mod rows;
 pub(crate) mod search;
 mod secrets;
+mod since;
 mod standing;
 mod state;
 mod table;

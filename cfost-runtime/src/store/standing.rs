@@ -33,9 +33,14 @@ impl Store {
 
     /// Ends a device: what is held here of its changes counts, and no more.
     pub(crate) fn end_device(&self, device: DeviceId) -> Result<()> {
+        self.end_device_at(device, |state| held_of(state, |of| of == device))
+    }
+
+    /// Ends a device where it is said.
+    pub(super) fn end_device_at(&self, device: DeviceId, counted: impl FnOnce(&State) -> Frontiers) -> Result<()> {
         let at = Timestamp::from_ms(self.host.now_ms());
         self.counting(
-            |state| held_of(state, |of| of == device),
+            counted,
             |counted| Body::EndDevice { device, counted },
             |state, body| Ok(state.secrets.identity().author(&state.secrets.opened()?.keys, body, at)?),
         )
@@ -97,7 +102,7 @@ impl Store {
 }
 
 /// How far this device holds the logs of devices, as far as they count.
-fn held_of(state: &State, of: impl Fn(DeviceId) -> bool) -> Frontiers {
+pub(super) fn held_of(state: &State, of: impl Fn(DeviceId) -> bool) -> Frontiers {
     let mut held = Frontiers::new();
     for log in state.registry.iter().filter(|log| of(log.device)) {
         let head = state.claimed(log);

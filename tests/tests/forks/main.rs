@@ -3,6 +3,7 @@
 mod branches;
 mod copies;
 mod repair;
+mod since;
 
 use std::path::{Path, PathBuf};
 
