@@ -180,7 +180,10 @@ impl Session {
         for run in arrived {
             let Some(shared) = self.spaces.get_mut(&run.space) else { continue };
             let ours = applied.heads.get(&run.space).map_or(0, |heads| heads.head(run.log).seq);
-            shared.peer_holds(run.log, run.last_seq);
+            // Of a log that took two ways it holds its own.
+            if !shared.parted.contains_key(&run.log) {
+                shared.peer_holds(run.log, run.last_seq);
+            }
             shared.compare(run.log, ours, run.last_seq);
         }
     }

@@ -75,7 +75,8 @@ impl Shared {
             // Beyond that it holds something else.
             self.held.entry(*log).and_modify(|held| *held = same.min(*held));
         }
-        self.held.extend(self.skipped.iter().map(|log| (*log, u64::MAX)));
+        let skipped = self.skipped.iter().filter(|log| !self.parted.contains_key(log));
+        self.held.extend(skipped.map(|log| (*log, u64::MAX)));
         self.wanted = true;
         self.dirty = true;
     }
@@ -90,10 +91,13 @@ impl Shared {
         }
     }
 
-    /// Leaves `log` out from now on, in both directions.
+    /// Leaves `log` out from now on, in both directions. Of one that took two ways the peer still gets what it lacks of
+    /// this one: it waits for it.
     pub(super) fn skip(&mut self, log: LogId) {
         self.skipped.insert(log);
         self.behind.remove(&log);
-        self.held.insert(log, u64::MAX);
+        if !self.parted.contains_key(&log) {
+            self.held.insert(log, u64::MAX);
+        }
     }
 }
