@@ -243,6 +243,8 @@ enum Step {
     Profile,
     Newer,
     End(Index, u8),
+    /// Says a part of what counts by the end, or the re-rooting, that its author says next, if it does.
+    Counted(u8),
     ReRoot(Vec<Index>),
     Epoch,
     /// Everybody learns what everybody knows, halfway: one device takes over another's entries.
@@ -257,6 +259,7 @@ fn step() -> impl Strategy<Value = (Index, Step, u64)> {
         1 => Just(Step::Profile),
         1 => Just(Step::Newer),
         2 => (any::<Index>(), 0..3_u8).prop_map(|(other, counted)| Step::End(other, counted)),
+        2 => (0..4_u8).prop_map(Step::Counted),
         1 => prop::collection::vec(any::<Index>(), 1..4).prop_map(Step::ReRoot),
         1 => Just(Step::Epoch),
         4 => any::<Index>().prop_map(Step::Learn),
@@ -299,6 +302,7 @@ fn fleet_entries(steps: &[(Index, Step, u64)]) -> (IdentityLog, Vec<Vec<u8>>) {
                 let frontiers = up_to(SpaceId::home_of(user), *counted);
                 Body::EndDevice { device: fleet[other.index(fleet.len())].0.id(), counted: frontiers }
             }
+            Step::Counted(counted) => Body::Counted(up_to(SpaceId::home_of(user), *counted)),
             Step::ReRoot(kept) => {
                 let kept = kept.iter().map(|other| fleet[other.index(fleet.len())].0.id()).collect();
                 Body::ReRoot { kept, counted: up_to(SpaceId::home_of(user), 1) }
