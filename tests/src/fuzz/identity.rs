@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use cfost_runtime::clock::Timestamp;
 use cfost_runtime::host::{Host, ManualClock};
 use cfost_runtime::identity::{
-    AddDevice, Body, DeviceKeys, Entry, IdentityLog, LoginAttempts, MasterKey, PasswordCost, Profile, RecoveryPhrase,
-    RootKey, Vault, verify_certificate,
+    AddDevice, Body, DeviceKeys, Entry, EpochGrant, Frontiers, IdentityLog, LoginAttempts, MasterKey, PasswordCost,
+    Profile, RecoveryPhrase, RootKey, Vault, new_epoch, verify_certificate,
 };
+use cfost_runtime::oplog::{ChangeId, Head, LogId, SpaceId};
 use zeroize::Zeroizing;
 
 pub(super) const NOW_MS: u64 = 1_700_000_000_000;
@@ -49,8 +50,40 @@ fn user() -> User {
     User { log, phone, laptop }
 }
 
-fn entries() -> Vec<Vec<u8>> {
-    USER.log.entries().map(|entry| entry.as_bytes().to_vec()).collect()
+/// The log of that user later on: an epoch begins, the laptop is ended, and the phrase keeps the phone alone.
+static ENDED: LazyLock<IdentityLog> = LazyLock::new(ended);
+
+fn counted(log: u8) -> Frontiers {
+    let mut counted = Frontiers::new();
+    let head = Head { seq: 7, id: ChangeId::from_bytes([4; 32]) };
+    counted.advance(home(), LogId::from_bytes([log; 16]), head);
+    counted
+}
+
+fn home() -> SpaceId {
+    SpaceId::home_of(USER.log.user_id())
+}
+
+fn ended() -> IdentityLog {
+    let (mut log, at, host) = (USER.log.clone(), Timestamp::from_ms(NOW_MS), host());
+    let devices = [USER.phone.public(), USER.laptop.public()];
+    let grant = EpochGrant::seal(&host, log.user_id(), home(), &new_epoch(&host), &devices);
+    for body in [
+        Body::Epoch(grant.expect("a seed is valid")),
+        Body::Counted(counted(3)),
+        Body::EndDevice { device: USER.laptop.id(), counted: counted(4) },
+    ] {
+        let entry = log.author(&USER.phone, body, at).expect("a seed is valid");
+        log.insert(entry.as_bytes()).expect("a seed is valid");
+    }
+    let re_root = Body::ReRoot { kept: [USER.phone.id()].into(), counted: counted(3) };
+    let entry = log.author_as_root(&RootKey::from_phrase(&phrase()), re_root, at).expect("a seed is valid");
+    log.insert(entry.as_bytes()).expect("a seed is valid");
+    log
+}
+
+fn entries(log: &IdentityLog) -> Vec<Vec<u8>> {
+    log.entries().map(|entry| entry.as_bytes().to_vec()).collect()
 }
 
 /// An entry that is accepted is kept as it is, and can be read again.
@@ -62,7 +95,7 @@ pub(super) fn entry(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn entry_seeds() -> Vec<Vec<u8>> {
-    entries()
+    entries(&ENDED)
 }
 
 /// Entries, each after its length as a `u16`; what is left over is one too.
@@ -101,6 +134,11 @@ pub(super) fn log(bytes: &[u8]) -> bool {
     assert_eq!(forwards.digest(), backwards.digest());
     let names = |log: &IdentityLog| log.devices().map(|device| device.name).collect::<Vec<_>>();
     assert_eq!(names(&forwards), names(&backwards));
+    assert_eq!(forwards.current_epoch(home()), backwards.current_epoch(home()));
+    for (device, of) in [USER.phone.id(), USER.laptop.id()].into_iter().flat_map(|device| [(device, 3), (device, 4)]) {
+        let counted = |log: &IdentityLog| log.counted(device, home(), LogId::from_bytes([of; 16]));
+        assert_eq!(counted(&forwards), counted(&backwards));
+    }
     if let Ok(device) = verify_certificate(root, &parts) {
         assert!(USER.log.device(device.id).is_some());
     }
@@ -109,7 +147,7 @@ pub(super) fn log(bytes: &[u8]) -> bool {
 
 pub(super) fn log_seeds() -> Vec<Vec<u8>> {
     let certificate = USER.log.certificate(USER.laptop.id()).expect("a seed is valid");
-    vec![join(&entries()), join(&certificate)]
+    vec![join(&entries(&USER.log)), join(&entries(&ENDED)), join(&certificate)]
 }
 
 /// What is kept of the password and of failed attempts has one encoding.

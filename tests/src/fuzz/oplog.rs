@@ -199,7 +199,7 @@ pub(super) fn run(bytes: &[u8]) -> bool {
     let start = Chain {
         space: run.space,
         author: run.author,
-        log: run.log,
+        log: run.written_to(),
         head: Head { seq: run.first_seq - 1, id: previous },
     };
     let mut chain = start;
@@ -218,7 +218,9 @@ pub(super) fn run(bytes: &[u8]) -> bool {
 }
 
 pub(super) fn run_seeds() -> Vec<Vec<u8>> {
-    vec![run_of(SPACE, 1).encode(), run_of(SPACE, 3).encode()]
+    let whole = run_of(SPACE, 3);
+    let branch = Run { log: LogId::from_bytes([6; 16]), origin: Some(whole.log), ..whole.clone() };
+    vec![run_of(SPACE, 1).encode(), whole.encode(), branch.encode()]
 }
 
 /// A run of the first changes of the log.
