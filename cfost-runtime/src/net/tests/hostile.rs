@@ -19,6 +19,7 @@ use crate::net::limits::PROOF_TIMEOUT;
 use crate::net::streams::{Purpose, Served};
 use crate::net::swarm::{self, Command, Device, Opened, Report, ReportKind, Serve, SwarmConfig, SwarmHandle};
 use crate::net::{Node, NodeEvent, transport};
+use crate::sync::limits::PROTOCOL_VERSION;
 use crate::sync::{Outdated, Replica};
 
 /// A peer that speaks libp2p as it should, and on the streams whatever the test says.
@@ -213,6 +214,8 @@ fn hello(device: &MemoryReplica, newest: u16, oldest: u16) -> Vec<u8> {
         body.extend(entry);
     }
     body.extend(b"\x050.9.1\x032.3");
+    // The digest of its logs of entries.
+    body.extend([0; 32]);
     [&(body.len() as u32).to_le_bytes()[..], &body].concat()
 }
 
@@ -224,7 +227,7 @@ async fn an_app_too_old_for_another_device_is_told_so_once_and_shows_it() {
     for _ in 0..2 {
         let mut laptop = Adversary::dial(*devices[1].keys.transport_secret(), &phone, "/tcp/").await;
         let mut opened = laptop.stream().await;
-        opened.stream.stream.write_all(&hello(&devices[1], 9, 2)).await.unwrap();
+        opened.stream.stream.write_all(&hello(&devices[1], 9, PROTOCOL_VERSION + 1)).await.unwrap();
         opened.stream.stream.flush().await.unwrap();
         let (bytes, _) = read_to_end(&mut opened).await;
         assert_eq!(bytes, 5 + 2 + 4 + 2 + env!("CARGO_PKG_VERSION").len(), "it is told why, and what runs here");
