@@ -21,12 +21,12 @@ fn marker(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn files(path: &Path) -> [Vec<u8>; 2] {
+pub(super) fn files(path: &Path) -> [Vec<u8>; 2] {
     [std::fs::read(path).unwrap(), std::fs::read(marker(path)).unwrap()]
 }
 
 /// Puts files back where they were: the inode stays, as on a machine that is cloned.
-fn put(path: &Path, files: &[Vec<u8>; 2]) {
+pub(super) fn put(path: &Path, files: &[Vec<u8>; 2]) {
     std::fs::write(path, &files[0]).unwrap();
     std::fs::write(marker(path), &files[1]).unwrap();
 }
@@ -77,11 +77,11 @@ impl Cloned {
     }
 }
 
-fn ids(db: &Db) -> BTreeSet<String> {
+pub(super) fn ids(db: &Db) -> BTreeSet<String> {
     db.oplog().unwrap().map(|entry| entry.unwrap().id.to_string()).collect()
 }
 
-fn runs(db: &Db, bytes_max: usize) -> Vec<Run> {
+pub(super) fn runs(db: &Db, bytes_max: usize) -> Vec<Run> {
     let replica = db.replica().unwrap();
     let space = replica.spaces(replica.device()).unwrap()[0];
     let served = replica.runs_after(space, &Seqs::new(), bytes_max).unwrap();
@@ -202,7 +202,7 @@ impl Liar {
     }
 }
 
-fn next(state: &mut u64, below: usize) -> usize {
+pub(super) fn next(state: &mut u64, below: usize) -> usize {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

@@ -4,6 +4,8 @@ mod branches;
 mod copies;
 mod repair;
 mod since;
+#[cfg(feature = "text")]
+mod texts;
 
 use std::path::{Path, PathBuf};
 
