@@ -25,6 +25,7 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::identity::Limit;
 use crate::oplog::{Chain, ChangeId, DeviceId, Head, LogId, Run, SpaceId, VerifiedChange};
+use crate::schema::MergeRule;
 use crate::sync::{Applied, Refusal};
 
 /// The most parts of one log, with the branches of branches: a device that lies can't fill the disk with them.
@@ -264,6 +265,7 @@ pub(super) fn take_in_run(
         applier.settle(&mut exchange::context(state))?;
         counted::renew_limits(conn, &mut state.registry, &state.secrets)?;
         rebuild::replay(conn, tables, state, &vec![true; tables.len()], &|| ())?;
+        leave_steps(conn, tables, state, host, run.space)?;
     }
     applied.heads.entry(run.space).or_default().advance(run.log, head);
     Ok(Ok(()))
@@ -364,6 +366,19 @@ fn give_up_own(conn: &Connection, state: &mut State, host: &Host, written_to: Lo
     state.unsettle(&own);
     incarnation::go_on_in_new_log(conn, state, host, own.chain.space)?;
     Ok(true)
+}
+
+/// Goes on in a new log of a space with texts. What this device has typed upon a way that doesn't go on in them may wait
+/// now: an edit that it makes next must not take the same steps. The former log ends here, and is signed for that.
+fn leave_steps(conn: &Connection, tables: &[Table], state: &mut State, host: &Host, space: SpaceId) -> Result<()> {
+    let has_texts = |table: &Table| table.schema.columns.iter().any(|column| column.rule == MergeRule::Text);
+    let Some(own) = state.own.of(space).copied() else { return Ok(()) };
+    if own.chain.head.seq > 0 && state.secrets.opened().is_ok() && tables.iter().any(has_texts) {
+        exchange::expose(conn, state)?;
+        state.registry.save(conn, own.number)?;
+        incarnation::go_on_in_new_log(conn, state, host, space)?;
+    }
+    Ok(())
 }
 
 /// Lets a branch part from a log after `base`; returns its number.

@@ -24,6 +24,8 @@ struct Story {
     note: Uuid,
     /// The changes that the laptop was told of, and not the tablet.
     told_laptop: Vec<ChangeId>,
+    /// The state of the phone that met the laptop.
+    phone: [Vec<u8>; 2],
 }
 
 fn open(folder: &mut Folder, name: &str) -> Db {
@@ -49,6 +51,12 @@ fn body(db: &Db, note: Uuid) -> String {
 fn begin(db: &Db, title: &str) {
     let note = db.insert(Note { title: title.into(), body: "begun".into(), ..Note::default() }).unwrap();
     append(db, note.id, &format!(" {title}"));
+}
+
+/// Whether all characters of a part are shown, in their order.
+fn is_within(part: &str, shown: &str) -> bool {
+    let mut shown = shown.chars();
+    part.chars().all(|char| shown.any(|other| other == char))
 }
 
 fn change_ids(runs: &[Run]) -> Vec<ChangeId> {
@@ -78,6 +86,7 @@ impl Story {
         append(&phone, note, " laptop's two.");
         meet(&phone, &laptop);
         drop(phone);
+        let of_laptop = files(&path);
         put(&path, &saved);
         let clone = open(&mut folder, "phone");
         append(&clone, note, " tablet's one, which is longer.");
@@ -87,7 +96,7 @@ impl Story {
         drop(clone);
         let other = change_ids(&runs(&tablet, 1 << 20));
         let told = change_ids(&runs(&laptop, 1 << 20)).into_iter().filter(|id| !other.contains(id)).collect();
-        Self { folder, laptop, tablet, note, told_laptop: told }
+        Self { folder, laptop, tablet, note, told_laptop: told, phone: of_laptop }
     }
 
     /// Whether the way that the laptop was told of goes on in the texts: that with the least name.
@@ -187,4 +196,48 @@ fn in_whatever_order_the_ways_come_the_text_is_the_same() {
             story.assert_same(&[&story.laptop, &late], expected);
         }
     }
+}
+
+#[test]
+fn who_typed_upon_the_way_that_does_not_go_on_types_on_and_all_see_it() {
+    let mut went_on = [0; 2];
+    for seed in 0..8 {
+        let mut story = Story::new(seed);
+        append(&story.laptop, story.note, " Upon laptop's.");
+        append(&story.tablet, story.note, " Upon tablet's.");
+        meet(&story.laptop, &story.tablet);
+        let goes_on = story.laptops_goes_on();
+        went_on[usize::from(goes_on)] += 1;
+        let shown = body(&story.laptop, story.note);
+        story.assert_same(&[&story.laptop, &story.tablet], &shown);
+        // What was typed upon the other way may be shown amidst: its places are of steps that both ways have.
+        for part in if goes_on { [LAPTOPS, " Upon laptop's."] } else { [TABLETS, " Upon tablet's."] } {
+            assert!(is_within(part, &shown), "{part:?} in {shown:?}");
+        }
+        append(&story.laptop, story.note, " Laptop again.");
+        meet(&story.laptop, &story.tablet);
+        append(&story.tablet, story.note, " Tablet again.");
+        meet(&story.laptop, &story.tablet);
+        assert_sound(&story.laptop);
+        assert_sound(&story.tablet);
+        // The phone that the laptop had met has not heard of the other, and goes on.
+        let path = story.folder.path("phone");
+        put(&path, &story.phone);
+        let phone = open(&mut story.folder, "phone");
+        append(&phone, story.note, " And the phone, with so many words that its way has more steps than the other.");
+        meet(&phone, &story.laptop);
+        meet(&story.laptop, &story.tablet);
+        let watch = joins(&mut story.folder, &story.laptop, "watch");
+        meet(&watch, &story.tablet);
+        let shown = body(&story.laptop, story.note);
+        for part in [" Laptop again.", " Tablet again."] {
+            assert!(is_within(part, &shown), "seed {seed}, {goes_on}: {part:?} in {shown:?}");
+        }
+        for db in [&story.tablet, &watch] {
+            assert_eq!(body(db, story.note), shown, "seed {seed}, {goes_on}");
+            assert_sound(db);
+        }
+        assert_sound(&story.laptop);
+    }
+    assert!(went_on.iter().all(|times| *times > 0), "{went_on:?}");
 }
