@@ -1,4 +1,4 @@
-//! `cfost schema`, as a person types it, mistakes included.
+//! The command `cfost`, as a person types it, mistakes included.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::process::Command;
 use cfost::prelude::*;
 use cfost::schema::Model;
 use cfost::schema::lock::{Bless, Lock};
+use cfost::sync::Seqs;
 
 mod v1 {
     use super::*;
@@ -309,6 +310,41 @@ fn wrong_files_are_told() {
     }
 }
 
+#[test]
+fn a_sound_oplog_is_told_from_a_damaged_one_and_the_file_is_left_alone() {
+    let desk = Desk::new();
+    desk.database("todo.db", models![v1::Todo], 1);
+    let change = {
+        let db = Db::open(desk.path("todo.db"), models![v1::Todo]).unwrap();
+        let replica = db.replica().unwrap();
+        let space = replica.spaces(replica.device()).unwrap()[0];
+        replica.runs_after(space, &Seqs::new(), 1 << 20).unwrap().remove(0).run.changes.remove(0)
+    };
+    let before = desk.files();
+    desk.says(&["verify", "todo.db"], 0, "Sound: 1 changes, each as it was written.\n");
+    assert_eq!(desk.files(), before);
+
+    let mut file = std::fs::read(desk.path("todo.db")).unwrap();
+    let at = file.windows(change.len()).position(|window| window == change).unwrap();
+    file[at + change.len() - 1] ^= 1;
+    std::fs::write(desk.path("todo.db"), file).unwrap();
+    let said = desk.run(&["verify", "todo.db"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.out.starts_with("change 1 of log ") && said.out.contains("is damaged"), "{}", said.out);
+    assert!(said.out.contains("`db.repair()`"), "{}", said.out);
+
+    desk.lock("schema.lock", 1);
+    desk.fails(&["verify", "schema.lock"], "schema.lock");
+    desk.fails(&["verify", "nowhere.db"], "there is no such file");
+    Db::open(desk.path("locked.db"), models![v1::Todo])
+        .and_then(|db| {
+            db.register_user("Ada", "ada@example.org", "correct horse battery")?;
+            db.logout()
+        })
+        .unwrap();
+    desk.fails(&["verify", "locked.db"], "log in");
+}
+
 /// Makes an SQLite database with nothing in it but what marks it as another application's.
 fn empty_database(path: &Path) {
     let mut page = vec![0_u8; 4096];
@@ -331,6 +367,7 @@ fn the_help_shows_how() {
         (&["schema", "diff", "--help"][..], "git show v1.2:schema.lock"),
         (&["schema", "check", "--help"], "cfost schema check schema.lock"),
         (&["schema", "plan", "--help"], "Exit code: 0 if apps"),
+        (&["verify", "--help"], "cfost verify ~/.local/share/todo/todo.db"),
         (&["--help"], "schema"),
     ] {
         let said = desk.run(args);

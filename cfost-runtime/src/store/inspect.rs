@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::atrest;
+use super::atrest::{self, Safe};
 use super::evolve::{self, Stale};
 use super::pool::Writing;
+use super::rebuild::{self, Verification};
 use super::table::quoted;
 use super::{Store, StoreError, layout};
 use crate::error::Result;
@@ -133,6 +135,18 @@ impl DbFile {
             quoted(table)
         );
         self.count(&bytes, [])
+    }
+
+    /// Checks every change of the oplog: that it opens, what it is chained to, and what was signed. Rows are compared
+    /// with it by an app, which has the models: [`Db::verify`](crate::db::Db::verify). What is damaged,
+    /// [`Db::repair`](crate::db::Db::repair) cuts out, and peers send it again.
+    ///
+    /// # Errors
+    /// [`Error::LoggedOut`](crate::Error::LoggedOut) if the keys are locked, or in a keyring; when the file can't be read.
+    pub fn verify_oplog(&self) -> Result<Verification> {
+        let _snapshot = self.conn.unchecked_transaction().map_err(StoreError::from)?;
+        layout::stand_in(&self.conn)?;
+        rebuild::verify(&self.conn, &[], &Arc::new(Safe::default()))
     }
 
     fn count(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<u64, StoreError> {

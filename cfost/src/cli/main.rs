@@ -1,9 +1,11 @@
-//! The command `cfost`: what a `schema.lock` means for apps, for each other and for a database.
+//! The command `cfost`: what a `schema.lock` means for apps, for each other and for a database; and whether a database
+//! is damaged.
 
 mod check;
 mod diff;
 mod plan;
 mod table;
+mod verify;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -14,7 +16,7 @@ use cfost::schema::lock::Lock;
 use cfost::store::{DbFile, StoreError};
 use clap::{Parser, Subcommand};
 
-/// Look at the models of a CFOST app: what they were, what they are, and what that does to a database.
+/// Look at the models of a CFOST app, at what they do to a database, and for damage in one.
 #[derive(Debug, Parser)]
 #[command(name = "cfost", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
@@ -27,6 +29,17 @@ enum Command {
     /// Look at the versions of models, as 'schema.lock' records them
     #[command(subcommand, arg_required_else_help = true)]
     Schema(Schema),
+    /// Check every change in the oplog of a database
+    #[command(
+        after_help = "The database is only read, and may be in use. Its rows are compared with the oplog by the app, \
+        which has the\nmodels (`db.verify()`). What is damaged the app cuts out (`db.repair()`), and other devices send it \
+        again.\n\nExit code: 0 if all is as it was written, 1 if something is damaged,\n2 if the file can't be \
+        read.\n\nExample:\n  cfost verify ~/.local/share/todo/todo.db"
+    )]
+    Verify {
+        /// The database
+        database: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,6 +92,7 @@ struct Report {
 enum Failure {
     Unreadable { path: PathBuf, reason: String },
     Store { path: PathBuf, source: StoreError },
+    Oplog { path: PathBuf, source: cfost::Error },
 }
 
 impl fmt::Display for Failure {
@@ -90,6 +104,14 @@ impl fmt::Display for Failure {
                 source.fmt(f)
             }
             Self::Store { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Oplog { path, source: cfost::Error::LoggedOut } => {
+                write!(
+                    f,
+                    "{}: the device is logged out, and what is sealed can't be opened: log in with the app",
+                    path.display()
+                )
+            }
+            Self::Oplog { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }
 }
@@ -98,8 +120,7 @@ impl fmt::Display for Failure {
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let Command::Schema(command) = Cli::parse().command;
-    match run(&command) {
+    match run(&Cli::parse().command) {
         Ok(Report { text, is_fine }) => {
             // Nobody reads on: that is no failure of the command.
             let _ = writeln!(io::stdout(), "{}", text.trim_end());
@@ -112,12 +133,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Schema) -> Result<Report, Failure> {
+fn run(command: &Command) -> Result<Report, Failure> {
     match command {
-        Schema::Diff { old, new } => Ok(diff::report(&read_lock(old)?, &read_lock(new)?)),
-        Schema::Check { lock, database } => with_database(lock, database, check::report),
-        Schema::Plan { lock, database } => with_database(lock, database, plan::report),
+        Command::Schema(Schema::Diff { old, new }) => Ok(diff::report(&read_lock(old)?, &read_lock(new)?)),
+        Command::Schema(Schema::Check { lock, database }) => with_database(lock, database, check::report),
+        Command::Schema(Schema::Plan { lock, database }) => with_database(lock, database, plan::report),
+        Command::Verify { database } => {
+            let found = open(database)?.verify_oplog();
+            Ok(verify::report(&found.map_err(|source| Failure::Oplog { path: database.clone(), source })?))
+        }
     }
+}
+
+fn open(database: &Path) -> Result<DbFile, Failure> {
+    DbFile::open(database).map_err(|source| Failure::Store { path: database.to_owned(), source })
 }
 
 fn with_database(
@@ -126,9 +155,7 @@ fn with_database(
     report: fn(&Lock, &DbFile) -> Result<Report, StoreError>,
 ) -> Result<Report, Failure> {
     let lock = read_lock(lock)?;
-    let failed = |source| Failure::Store { path: database.to_owned(), source };
-    let file = DbFile::open(database).map_err(failed)?;
-    report(&lock, &file).map_err(failed)
+    report(&lock, &open(database)?).map_err(|source| Failure::Store { path: database.to_owned(), source })
 }
 
 fn read_lock(path: &Path) -> Result<Lock, Failure> {
