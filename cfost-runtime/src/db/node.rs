@@ -78,8 +78,8 @@ impl SyncOptions {
     /// Starts to find the user's other devices and to keep all of them level, until the node is stopped.
     ///
     /// # Errors
-    /// [`NetError`](net::NetError) when the network can't be used,
-    /// [`Error::LoggedOut`](crate::Error::LoggedOut) when the device's keys are locked.
+    /// [`NetError`] when the network can't be used,
+    /// [`Error::LoggedOut`] when the device's keys are locked.
     pub async fn start(mut self) -> Result<Node> {
         let store = Arc::clone(&self.db.store);
         let keys = store.device_keys()?;
@@ -110,7 +110,7 @@ impl SyncOptions {
     ///
     /// # Errors
     /// [`IdentityError`](crate::identity::IdentityError) for a text that is no invitation, an expired
-    /// one, or one that is refused; [`NetError`](net::NetError) when the other device can't be reached.
+    /// one, or one that is refused; [`NetError`] when the other device can't be reached.
     pub async fn join(self, invitation: &str) -> Result<Joining> {
         let invitation = Invitation::from_text(invitation)?;
         self.db.check_can_join(invitation.user())?;
@@ -125,7 +125,7 @@ impl SyncOptions {
     ///
     /// # Errors
     /// [`IdentityError`](crate::identity::IdentityError): `SpokenCodeForm` for what are not eight digits,
-    /// `SpokenCodeRefused` for another code than is shown there; [`NetError`](net::NetError) when nobody who shows
+    /// `SpokenCodeRefused` for another code than is shown there; [`NetError`] when nobody who shows
     /// one can be reached.
     pub async fn join_spoken(self, code: &str) -> Result<Joining> {
         let code = SpokenCode::parse(code)?;
@@ -139,8 +139,8 @@ impl SyncOptions {
     /// has no camera, or its user would rather not type the other one's code. Listens while it is shown.
     ///
     /// # Errors
-    /// [`NetError`](net::NetError) when the network can't be used,
-    /// [`Error::LoggedOut`](crate::Error::LoggedOut) when the device's keys are locked.
+    /// [`NetError`] when the network can't be used,
+    /// [`Error::LoggedOut`] when the device's keys are locked.
     pub async fn offer(mut self) -> Result<CardOffer> {
         let (keys, name) = self.db.who_joins()?;
         // The other device will look for this one where it finds it now.
@@ -173,7 +173,7 @@ impl Node {
     /// digits that it shows into [`PairingOffer::confirm`].
     ///
     /// # Errors
-    /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
+    /// [`NetError::PairingBusy`] while another invitation is open.
     pub async fn invite(&self) -> Result<PairingOffer> {
         Ok(self.node.invite(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
     }
@@ -185,17 +185,17 @@ impl Node {
     /// While it is open, whoever dials this device learns the user's id.
     ///
     /// # Errors
-    /// [`NetError::PairingBusy`](net::NetError::PairingBusy) while another invitation is open.
+    /// [`NetError::PairingBusy`] while another invitation is open.
     pub async fn invite_spoken(&self) -> Result<SpokenOffer> {
         Ok(self.node.invite_spoken(Arc::new(StoreAdmitter(Arc::clone(&self.store)))).await?)
     }
 
-    /// Lets in a new device by the code that it shows, its [`Card`](crate::identity::pairing::Card), as text: dials
+    /// Lets in a new device by the code that it shows, its [`Card`], as text: dials
     /// it. It then shows six digits; type them into [`Admitting::confirm`].
     ///
     /// # Errors
     /// [`IdentityError`](crate::identity::IdentityError) for a text that is no such code, and for one that is expired,
-    /// used up or withdrawn; [`NetError::BearerUnreachable`](net::NetError::BearerUnreachable) if it can't be reached.
+    /// used up or withdrawn; [`NetError::BearerUnreachable`] if it can't be reached.
     pub async fn admit(&self, card: &str) -> Result<Admitting> {
         let card = Card::from_text(card)?;
         let keys = self.store.device_keys()?;
@@ -222,7 +222,7 @@ impl Node {
     /// Dials every device that is away at once: the user asked, or the network has changed.
     ///
     /// # Errors
-    /// [`NetError::Stopped`](net::NetError::Stopped).
+    /// [`NetError::Stopped`].
     pub async fn hurry(&self) -> Result<()> {
         Ok(self.node.hurry().await?)
     }
@@ -269,7 +269,7 @@ impl Joining {
     ///
     /// # Errors
     /// [`IdentityError::PairingRefused`](crate::identity::IdentityError::PairingRefused) if they were
-    /// other digits, [`NetError::PairingInterrupted`](net::NetError::PairingInterrupted) if the device
+    /// other digits, [`NetError::PairingInterrupted`] if the device
     /// was lost.
     pub async fn finish(mut self) -> Result<()> {
         let joined = self.joining.admitted().await?;

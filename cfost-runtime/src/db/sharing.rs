@@ -40,7 +40,7 @@ impl SyncOptions {
     /// # Errors
     /// [`IdentityError`] for a text that is no such invitation, an expired one, or one that is refused;
     /// [`NetError`](net::NetError) when the owner's device can't be reached;
-    /// [`Error::LoggedOut`](crate::Error::LoggedOut).
+    /// [`Error::LoggedOut`].
     pub async fn accept(self, invitation: &str) -> Result<Accepting> {
         let invitation = ShareInvitation::from_text(invitation)?;
         let (db, config) = self.into_parts();
